@@ -1,0 +1,1 @@
+# Install tree: bin/, lib/, lib/apr/plugins/, include/apr/, lib/cmake/apr/.

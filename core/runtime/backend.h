@@ -1,0 +1,93 @@
+// Backend: compiles a graph and a package into something that runs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/export.h"
+#include "core/base/result.h"
+#include "core/graph/graph.h"
+#include "core/graph/op.h"
+#include "core/package/package.h"
+#include "core/platform/team.h"
+#include "core/runtime/batch.h"
+#include "core/runtime/kv_cache.h"
+
+namespace apr {
+
+/// What may differ from the mathematical definition.
+enum class Mode : std::uint8_t {
+  /// float32 activations and sums, weights decoded exactly. Bit-identical for any number of threads,
+  /// any batching, cache or no cache (on one instruction set).
+  exact,
+  /// As exact in its promise of identical bits, but free to round activations to 8 bits before a product
+  /// with quantized weights.
+  deterministic,
+  /// May also choose kernels by the number of rows, so bits may depend on batching.
+  fast,
+};
+APR_API std::string_view name_of(Mode mode);
+APR_API std::optional<Mode> mode_from_name(std::string_view name);
+
+/// Receives values while a step runs. The span is valid during the call only.
+class TapSink {
+ public:
+  virtual ~TapSink() = default;
+  virtual void on_value(std::string_view name, std::uint64_t rows, std::uint64_t features,
+                        std::span<const float> data) noexcept = 0;
+};
+
+/// Receives one span per executed node.
+class SpanSink {
+ public:
+  virtual ~SpanSink() = default;
+  /// `nodes`: names of the graph's nodes this span covers (several where a backend fused them).
+  virtual void on_span(std::span<const std::string_view> nodes, std::uint64_t begin_ns,
+                       std::uint64_t end_ns, Cost cost) noexcept = 0;
+};
+
+struct CompileOptions {
+  Mode mode = Mode::deterministic;
+  std::uint32_t max_tokens = 512;     ///< largest step
+  std::uint32_t max_logit_rows = 512; ///< at most max_tokens
+  /// Values to report to a TapSink, by name; "*" for all. Attention probabilities are computed only when
+  /// named ("layer0.attn_probs" or "*").
+  std::vector<std::string> taps;
+  std::shared_ptr<Team> team;  ///< none: one thread
+};
+
+struct StepSinks {
+  TapSink* taps = nullptr;
+  SpanSink* spans = nullptr;
+};
+
+/// A compiled model. Holds the package's mappings alive, reads weights where they lie, owns its
+/// activation memory. One step at a time.
+class Executable {
+ public:
+  virtual ~Executable() = default;
+  virtual const Graph& graph() const noexcept = 0;
+  virtual const CompileOptions& options() const noexcept = 0;
+  /// Runs one step; KV cache space for its tokens was reserved by the caller (Session does). Returns
+  /// the graph's first output: batch.logit_rows.size() × vocab_size floats for a causal model, valid
+  /// until the next step. A failed step leaves the cache's lengths as they were.
+  virtual Result<std::span<const float>> run(const Batch& batch, KvCache& cache,
+                                             const StepSinks& sinks) noexcept = 0;
+  /// What runs: "cpu avx2 deterministic", for reports.
+  virtual std::string description() const = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view id() const noexcept = 0;  ///< "cpu"
+  /// Fails with the name of the tensor that is missing, misshapen or of a type it cannot multiply.
+  virtual Result<std::unique_ptr<Executable>> compile(const Graph& graph, const Package& package,
+                                                      const CompileOptions& options) noexcept = 0;
+};
+
+}  // namespace apr

@@ -1,0 +1,77 @@
+// Tokenizer: text <-> ids.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/export.h"
+#include "core/base/result.h"
+#include "core/runtime/batch.h"
+#include "core/text/marked_text.h"
+
+namespace apr {
+
+/// Byte-level BPE (GPT-2, Qwen2, Llama-3 patterns) or SentencePiece-style BPE with byte fallback, as a
+/// Hugging Face tokenizer.json describes it. Immutable; safe to use from many threads. Encoding takes time
+/// linear in the text (n log n in the longest run the pattern leaves whole).
+class APR_API Tokenizer {
+ public:
+  /// Errors name the field of the file that is missing, malformed or unsupported.
+  static Result<Tokenizer> from_tokenizer_json(std::string_view json, std::string_view file,
+                                               std::string_view tokenizer_config_json = {});
+  /// The table that to_binary() made: opened without parsing a vocabulary. The bytes are copied or
+  /// borrowed as the implementation likes; they must outlive the tokenizer.
+  static Result<Tokenizer> from_binary(std::span<const std::byte> table, std::string_view file);
+  std::vector<std::byte> to_binary() const;
+
+  struct EncodeOptions {
+    bool add_special = true;     ///< BOS/EOS as the tokenizer's own post-processor adds them
+    bool parse_special = false;  ///< recognise special tokens written out in the text
+  };
+  /// Any bytes are accepted; invalid UTF-8 survives decode(encode(x)) for byte-level tokenizers.
+  Result<std::vector<TokenId>> encode(std::string_view text, const EncodeOptions& options) const;
+  /// Special tokens are recognised in the trusted spans only.
+  Result<std::vector<TokenId>> encode(const MarkedText& text, bool add_special) const;
+
+  /// Bytes of the ids, invalid UTF-8 included. Ids outside the vocabulary are an error.
+  Result<std::string> decode(std::span<const TokenId> ids, bool skip_special) const;
+  /// Bytes that one id adds in the middle of a text; empty for special tokens if skip_special.
+  std::string piece(TokenId id, bool skip_special) const;
+
+  std::uint32_t vocab_size() const;  ///< one more than the highest id
+  std::optional<TokenId> id_of(std::string_view token) const;
+  /// As written in the vocabulary (byte-level spelling), or empty.
+  std::string_view token(TokenId id) const;
+  bool is_special(TokenId id) const;
+  std::optional<TokenId> bos() const;
+  std::optional<TokenId> eos() const;
+  std::string_view kind() const;  ///< "byte-level BPE, qwen2 pattern", for reports
+
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+  ~Tokenizer();
+
+ private:
+  Tokenizer();
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Joins pieces into whole UTF-8 characters: what push() returns never ends inside a character.
+class APR_API Utf8Joiner {
+ public:
+  std::string push(std::string_view bytes);
+  /// What is left at the end, incomplete or not.
+  std::string finish();
+
+ private:
+  std::string pending_;
+};
+
+}  // namespace apr
