@@ -15,8 +15,8 @@
 
 namespace apr {
 
-/// Holds what plugins provide, by kind and id. Two providers of one id are an error. Filled while plugins
-/// load; lookups afterwards may run on many threads. With a finder (PluginHost sets one), a lookup that
+/// Holds what plugins provide, by kind and id. Two providers of one id are an error. Safe to use from many
+/// threads; what it returns lives as long as the registry. With a finder (PluginHost sets one), a lookup that
 /// finds nothing loads the plugin that provides the id first, so that no plugin is loaded in vain.
 class APR_API Registry {
  public:
