@@ -1,0 +1,2 @@
+find_package(Threads REQUIRED)
+target_link_libraries(unit_${area} PRIVATE apr_base apr_platform Threads::Threads)
