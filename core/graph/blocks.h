@@ -3,30 +3,39 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "core/base/json.h"
 #include "core/graph/builder.h"
 
 namespace apr {
 
-/// Fields of a config.json, read strictly: a missing or malformed field is an error that names it; the
-/// first error sticks and is found in status().
+/// Fields of a config.json, read strictly: a missing or malformed field is an error that names it;
+/// the first error sticks and is found in status(). "rope_scaling.factor" is a field of a field.
+/// Readers return the fallback, or 1, once something went wrong.
 class APR_API ConfigReader {
  public:
   ConfigReader(const Json& config, std::string file) : config_(config), file_(std::move(file)) {}
 
-  std::uint32_t count(std::string_view field);  ///< required, 1 … 2^31-1
-  std::uint32_t count_or(std::string_view field, std::uint32_t fallback);  ///< absent or null
+  /// A whole number from 1 to `limit`.
+  std::uint32_t count(std::string_view field, std::uint32_t limit = 0x7fffffff);
+  std::uint32_t count_or(std::string_view field, std::uint32_t fallback,
+                         std::uint32_t limit = 0x7fffffff);  ///< absent or null: the fallback
   double number(std::string_view field);
   double number_or(std::string_view field, double fallback);
   bool flag_or(std::string_view field, bool fallback);
   std::string text_or(std::string_view field, std::string_view fallback);
-  const Json& raw(std::string_view field) const { return config_[field]; }
+  const Json& raw(std::string_view field) const;
+  bool has(std::string_view field) const { return !raw(field).is_null(); }
   /// Records "config.json: field X: <problem>".
-  void reject(std::string_view field, std::string problem, std::string hint = {});
+  void reject(std::string_view field, std::string problem, std::string hint = {},
+              ErrorCode code = ErrorCode::unsupported);
+  bool ok() const { return !error_; }
   Status status() const;
 
  private:
+  void malformed(std::string_view field, std::string_view wanted);
   const Json& config_;
   std::string file_;
   std::optional<Error> error_;
@@ -37,7 +46,9 @@ class APR_API ConfigReader {
 APR_API RopeSpec rope_from_config(ConfigReader& config, std::uint32_t head_dim,
                                   std::uint32_t max_position_embeddings);
 
-/// Self-attention with separate q, k, v projections and RoPE, as in Llama.
+/// The projections, rotation and attention under the names attn.q_proj, attn.k_proj, attn.v_proj,
+/// attn.q_rope, attn.k_rope, attn, attn.o_proj within the caller's scope. Self-attention with
+/// separate q, k, v projections and RoPE, as in Llama.
 struct SelfAttentionBlock {
   AttentionSpec attention;
   RopeSpec rope;
@@ -48,7 +59,7 @@ struct SelfAttentionBlock {
 APR_API ValueId self_attention(GraphBuilder& g, const SelfAttentionBlock& block, ValueId x,
                                ValueId positions, CacheId cache, const std::string& tensor_prefix);
 
-/// down(silu(gate(x)) * up(x)).
+/// down(silu(gate(x)) * up(x)), under mlp.gate_proj, mlp.up_proj, mlp.act, mlp.down_proj.
 APR_API ValueId gated_mlp(GraphBuilder& g, ValueId x, std::uint32_t hidden_size,
                           std::uint32_t intermediate_size, bool bias,
                           const std::string& tensor_prefix);
@@ -58,11 +69,25 @@ struct LlamaLikeConfig {
   bool qkv_bias = false;
   bool output_bias = false;
   bool mlp_bias = false;
-  std::uint32_t window = 0;
+  /// Window of each layer, or 0; empty: none has one.
+  std::vector<std::uint32_t> windows;
 };
-/// Reads the shared fields from the config and builds every node. Value names follow the golden traces:
-/// "embed", "layerN.out", "layerN.attn_probs", "final_norm", "logits".
+
+/// True if the config's model_type, or without one its first entry of "architectures", is as given.
+APR_API bool config_names(const Json& config, std::string_view model_type,
+                          std::string_view architecture_class);
+
+/// Windows per layer from Hugging Face's fields layer_types, or use_sliding_window, sliding_window
+/// and max_window_layers; empty where all attention is full.
+APR_API std::vector<std::uint32_t> windows_from_config(ConfigReader& config);
+
+/// Tensors that Llama-shaped checkpoints may carry and nobody needs: "….rotary_emb.inv_freq".
+APR_API bool ignorable_llama_like(std::string_view tensor_name);
+
+/// Reads the shared fields from the config and builds every node. Value names follow the golden
+/// traces: "embed", "layerN.out", "layerN.attn_probs", "final_norm", "logits".
 APR_API Result<Graph> build_llama_like(const Json& config, const std::string& file,
-                                       std::string_view architecture, const LlamaLikeConfig& options);
+                                       std::string_view architecture,
+                                       const LlamaLikeConfig& options);
 
 }  // namespace apr

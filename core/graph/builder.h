@@ -1,12 +1,13 @@
 // GraphBuilder: how an architecture says what it computes.
 //
-// The first error sticks: later calls do nothing and build() returns it, so that a description reads
-// straight through. Errors name the node, the input or parameter, and both shapes.
+// The first error sticks: later calls do nothing and build() returns it, so that a description
+// reads straight through. Errors name the node, the input or parameter, and both shapes.
 #pragma once
 
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "core/graph/graph.h"
@@ -28,7 +29,7 @@ struct AttentionSpec {
   std::uint32_t num_attention_heads = 0;
   std::uint32_t num_key_value_heads = 0;  ///< divides num_attention_heads
   std::uint32_t head_dim = 0;
-  double scale = 0;          ///< usually 1/sqrt(head_dim)
+  double scale = 0;  ///< usually 1/sqrt(head_dim)
   bool causal = true;
   std::uint32_t window = 0;  ///< keys visible, the query included; 0 = all
 };
@@ -63,7 +64,9 @@ class APR_API GraphBuilder {
                         std::vector<Transform> transforms = {});
   CacheId cache(CacheDecl decl);
 
-  // The field's ops. `name` names node and output value; see op.cpp for the formulas.
+  // The field's ops; core/graph/ops has their formulas. `name` names the node and its first output;
+  // further outputs are called <name>_<output>: attention "layer0.attn" also makes
+  // "layer0.attn_probs".
   ValueId embedding(std::string_view name, ValueId ids, ParameterId table);
   ValueId rms_norm(std::string_view name, ValueId x, ParameterId weight, double epsilon);
   ValueId linear(std::string_view name, ValueId x, ParameterId weight,
@@ -78,8 +81,8 @@ class APR_API GraphBuilder {
   ValueId select_logit_rows(std::string_view name, ValueId x);
 
   /// Any op by name; what the calls above are made of.
-  std::vector<ValueId> node(std::string_view op, std::string_view name,
-                            std::vector<ValueId> inputs, std::vector<ParameterId> parameters,
+  std::vector<ValueId> node(std::string_view op, std::string_view name, std::vector<ValueId> inputs,
+                            std::vector<ParameterId> parameters,
                             std::vector<Attribute> attributes = {},
                             std::optional<CacheId> cache = {});
 
@@ -93,9 +96,27 @@ class APR_API GraphBuilder {
   Result<Graph> build() &&;
 
  private:
+  struct StringHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+  template <typename Id>
+  using ByName = std::unordered_map<std::string, Id, StringHash, std::equal_to<>>;
+
+  std::string full_name(std::string_view name) const { return prefix_ + std::string(name); }
+  std::optional<ValueId> new_value(std::string name, ValueType type,
+                                   std::optional<NodeId> producer);
+  void fail_node(const Node& node, std::string message, std::string hint = {});
+  bool complete_attributes(Node& node, std::vector<Attribute> given);
+  bool check_references(const Node& node);
+
   Graph graph_;
   std::string prefix_;
   std::optional<Error> error_;
+  ByName<ValueId> values_by_name_;
+  ByName<std::vector<ParameterId>> parameters_by_tensor_;
 };
 
 }  // namespace apr

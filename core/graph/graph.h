@@ -1,10 +1,11 @@
-// Graph: what a model computes, as typed nodes over named values. Pure description: it holds no weights
-// and no arithmetic. Every use of a model (inference on any backend, traces, profiles, export) starts
-// from this one value.
+// Graph: what a model computes, as typed nodes over named values. Pure description: it holds no
+// weights and no arithmetic. Every use of a model (inference on any backend, traces, profiles,
+// export) starts from this one value.
 //
 // Rows and features. A value is a table: its rows are symbolic (one per token of the step, one per
-// wanted logit, …), its feature dimensions are numbers known when the graph is built. A step is a flat
-// list of tokens of any number of sequences; only attention looks at which sequence a row belongs to.
+// wanted logit, …), its feature dimensions are numbers known when the graph is built. A step is a
+// flat list of tokens of any number of sequences; only attention looks at which sequence a row
+// belongs to.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,22 @@ enum class Rows : std::uint8_t {
   logit_rows,  ///< one per token whose logits were asked for
   context,     ///< one per position visible to the step's sequences
   frames,      ///< one per frame of an encoder's input
+  /// One per token and position visible to its sequence: attention probabilities. The one kind that
+  /// is not row-major: per sequence, in the order of the step, a table
+  /// [features][tokens][positions].
+  pairs,
 };
 APR_API std::string_view name_of(Rows rows);
+
+/// How many rows of each kind a step has.
+struct RowCounts {
+  std::uint64_t tokens = 0;
+  std::uint64_t logit_rows = 0;
+  std::uint64_t context = 0;
+  std::uint64_t frames = 0;
+  std::uint64_t pairs = 0;
+  APR_API std::uint64_t of(Rows rows) const;
+};
 
 enum class Element : std::uint8_t { f32, i32 };
 

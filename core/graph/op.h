@@ -1,5 +1,6 @@
-// The op table: one row per operation, with everything anyone needs to know about it. A new operation is
-// one more row (and, where speed matters, a kernel in a backend); nothing else changes.
+// The op table: one row per operation, with everything anyone needs to know about it. A new
+// operation is one more row (and, where speed matters, a kernel in a backend); nothing else
+// changes.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,9 @@ class KvCache;
 struct Batch;
 class GraphBuilder;
 
-/// A table of rows in memory: rows × features, row-major, f32 or i32.
+/// A table of rows in memory: rows × features, row-major, f32 or i32. A table of Rows::pairs is
+/// laid out as said there. An output that nobody wants (attention probabilities without a tap) has
+/// no memory: both pointers are null and the kernel leaves it out.
 struct RowsView {
   float* f32 = nullptr;
   std::int32_t* i32 = nullptr;
@@ -49,19 +52,21 @@ struct ParameterSpec {
   bool optional = false;
 };
 
-/// Work of one node for a number of rows. Bytes are what must move at least: weights once, inputs and
-/// outputs once, cached keys and values once.
+/// Work of one node for a number of rows. Bytes are what must move at least: weights once, inputs
+/// and outputs once, cached keys and values once.
 struct Cost {
   double flops = 0;
   double bytes = 0;
 };
 
-/// What shape inference sees of a node under construction.
+/// A node with what its ids stand for; a node under construction has no outputs yet.
 struct NodeDraft {
-  const Node* node;
-  std::span<const Value> inputs;          ///< the node's inputs, in order
-  std::span<const Parameter> parameters;  ///< the node's parameters, in order
-  const CacheDecl* cache;                 ///< or nullptr
+  const Node* node = nullptr;
+  std::vector<const Value*> inputs;          ///< the node's inputs, in order
+  std::vector<const Parameter*> parameters;  ///< the node's parameters, in order
+  const CacheDecl* cache = nullptr;          ///< or nullptr
+  /// The tensors bound to the parameters, in order; empty before binding (costs then assume f32).
+  std::vector<TensorView> tensors;
 };
 
 struct OpRow {
@@ -75,12 +80,15 @@ struct OpRow {
 
   /// Types of the outputs, or what does not fit, naming the input or parameter.
   Result<std::vector<ValueType>> (*infer)(const NodeDraft& draft) = nullptr;
-  /// The scalar specification: plain loops, float32, sums in index order.
+  /// The scalar specification: plain loops over float32 values; sums run in index order in float64
+  /// and are rounded to float32 once, so that the specification is nearer to the mathematics than
+  /// any kernel.
   Status (*reference)(const KernelCall& call) = nullptr;
-  /// For `rows` rows whose sequences see `context` positions on average.
+  /// For `rows` rows of output whose tokens see `context` positions on average.
   Cost (*cost)(const NodeDraft& draft, double rows, double context) = nullptr;
   /// Rewrites the node in terms of other ops; nullptr: the op is primitive.
-  Result<std::vector<ValueId>> (*decompose)(GraphBuilder& builder, const NodeDraft& draft) = nullptr;
+  Result<std::vector<ValueId>> (*decompose)(GraphBuilder& builder,
+                                            const NodeDraft& draft) = nullptr;
   // A slot for vjp() joins with training.
 };
 
@@ -88,5 +96,11 @@ struct OpRow {
 APR_API std::span<const OpRow> op_table();
 /// nullptr if there is no such op.
 APR_API const OpRow* find_op(std::string_view name);
+
+/// A node of a finished graph as shape inference and cost see it. `bound` may be empty.
+APR_API NodeDraft draft_of(const Graph& graph, const Node& node,
+                           std::span<const TensorView> bound = {});
+/// Work of a drafted node in one step.
+APR_API Cost cost_of(const NodeDraft& draft, const Graph& graph, const RowCounts& counts);
 
 }  // namespace apr

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,10 +22,12 @@ namespace apr {
 
 /// What may differ from the mathematical definition.
 enum class Mode : std::uint8_t {
-  /// float32 activations and sums, weights decoded exactly. Bit-identical for any number of threads,
+  /// float32 activations and sums, weights decoded exactly. Bit-identical for any number of
+  /// threads,
   /// any batching, cache or no cache (on one instruction set).
   exact,
-  /// As exact in its promise of identical bits, but free to round activations to 8 bits before a product
+  /// As exact in its promise of identical bits, but free to round activations to 8 bits before a
+  /// product
   /// with quantized weights.
   deterministic,
   /// May also choose kernels by the number of rows, so bits may depend on batching.
@@ -33,7 +36,9 @@ enum class Mode : std::uint8_t {
 APR_API std::string_view name_of(Mode mode);
 APR_API std::optional<Mode> mode_from_name(std::string_view name);
 
-/// Receives values while a step runs. The span is valid during the call only.
+/// Receives values while a step runs. The span is valid during the call only. Attention
+/// probabilities come once per sequence of the step, in order: [heads][tokens][positions], told as
+/// heads·tokens rows of `positions` features.
 class TapSink {
  public:
   virtual ~TapSink() = default;
@@ -52,10 +57,10 @@ class SpanSink {
 
 struct CompileOptions {
   Mode mode = Mode::deterministic;
-  std::uint32_t max_tokens = 512;     ///< largest step
-  std::uint32_t max_logit_rows = 512; ///< at most max_tokens
-  /// Values to report to a TapSink, by name; "*" for all. Attention probabilities are computed only when
-  /// named ("layer0.attn_probs" or "*").
+  std::uint32_t max_tokens = 512;      ///< largest step
+  std::uint32_t max_logit_rows = 512;  ///< cut to max_tokens
+  /// Values to report to a TapSink, by name; "*" for every float value that a node makes. Attention
+  /// probabilities are computed only when named ("layer0.attn_probs" or "*").
   std::vector<std::string> taps;
   std::shared_ptr<Team> team;  ///< none: one thread
 };
@@ -72,14 +77,25 @@ class Executable {
   virtual ~Executable() = default;
   virtual const Graph& graph() const noexcept = 0;
   virtual const CompileOptions& options() const noexcept = 0;
-  /// Runs one step; KV cache space for its tokens was reserved by the caller (Session does). Returns
-  /// the graph's first output: batch.logit_rows.size() × vocab_size floats for a causal model, valid
-  /// until the next step. A failed step leaves the cache's lengths as they were.
+  /// Runs one step; KV cache space for its tokens was reserved by the caller (Session does).
+  /// Returns the graph's first output: batch.logit_rows.size() × vocab_size floats for a causal
+  /// model, valid until the next step. A failed step leaves the cache's lengths as they were.
   virtual Result<std::span<const float>> run(const Batch& batch, KvCache& cache,
                                              const StepSinks& sinks) noexcept = 0;
   /// What runs: "cpu avx2 deterministic", for reports.
   virtual std::string description() const = 0;
 };
+
+/// Checks a step against the graph, the options and what the cache's sequences hold: sizes, order
+/// of sequences, positions, token ids, logit rows, further inputs. Session calls it before every
+/// step, so that run() may rely on it.
+APR_API Status check_step(const Graph& graph, const CompileOptions& options, const KvCache& cache,
+                          const Batch& batch);
+
+/// The values that CompileOptions::taps names, in order of the graph; an error names one that is
+/// not there.
+APR_API Result<std::vector<ValueId>> resolve_taps(const Graph& graph,
+                                                  std::span<const std::string> taps);
 
 class Backend {
  public:

@@ -1,8 +1,8 @@
 // KvCache: keys and values of running sequences, in pages.
 //
 // Every cache declared by the graph has the same page table per sequence, except that caches with a
-// window give back pages that no query can see any more. A page holds `page_positions` positions of one
-// cache: keys as [num_key_value_heads][page_positions][head_dim], then values likewise.
+// window give back pages that no query can see any more. A page holds `page_positions` positions of
+// one cache: keys as [num_key_value_heads][page_positions][head_dim], then values likewise.
 #pragma once
 
 #include <cstddef>
@@ -34,6 +34,7 @@ struct KvPages {
 
 class APR_API KvCache {
  public:
+  /// Caches for cross-attention (CacheDecl::cross) are refused: nothing fills them yet.
   static Result<KvCache> create(std::span<const CacheDecl> decls, const KvCacheOptions& options);
   KvCache(KvCache&&) noexcept;
   KvCache& operator=(KvCache&&) noexcept;

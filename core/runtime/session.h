@@ -18,8 +18,8 @@ class APR_API Session {
   static Result<Session> create(std::shared_ptr<Executable> executable, std::uint32_t context,
                                 std::uint32_t max_sequences = 1);
 
-  /// Appends tokens to one sequence, in steps of at most the executable's max_tokens, and returns the
-  /// logits of the last token (vocab_size floats, valid until the next call).
+  /// Appends tokens to one sequence, in steps of at most the executable's max_tokens, and returns
+  /// the logits of the last token (vocab_size floats, valid until the next call).
   Result<std::span<const float>> append(SequenceId sequence, std::span<const TokenId> tokens,
                                         const StepSinks& sinks = {});
   /// The same with the logits of every token: tokens × vocab_size. At most max_logit_rows tokens.
@@ -30,7 +30,9 @@ class APR_API Session {
   Result<std::span<const float>> step(const Batch& batch, const StepSinks& sinks = {});
 
   std::uint32_t length(SequenceId sequence) const { return cache_.length(sequence); }
-  Status truncate(SequenceId sequence, std::uint32_t length) { return cache_.truncate(sequence, length); }
+  Status truncate(SequenceId sequence, std::uint32_t length) {
+    return cache_.truncate(sequence, length);
+  }
   void release(SequenceId sequence) { cache_.release(sequence); }
   std::uint32_t context() const { return context_; }
   Executable& executable() { return *executable_; }
