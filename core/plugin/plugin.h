@@ -62,7 +62,8 @@ struct Provision {
   const char* summary;
 };
 
-/// Plain data; the first two members never move, so that any host can refuse any plugin politely.
+/// Plain data whose layout goes with the symbol's "_v1", so that any host can name any plugin and refuse
+/// it politely. What `add` may be given depends on the API number and the build tag.
 struct PluginDescriptor {
   std::uint32_t api = kPluginApi;
   const char* build_tag = kBuildTag;
