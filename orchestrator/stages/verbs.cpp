@@ -1,0 +1,24 @@
+// The list of verbs, in the order of the help page.
+#include "orchestrator/stages/verbs.h"
+
+namespace apr {
+
+const std::vector<std::unique_ptr<Verb>>& all_verbs() {
+  static const std::vector<std::unique_ptr<Verb>> verbs = [] {
+    std::vector<std::unique_ptr<Verb>> list;
+    list.push_back(make_import());
+    list.push_back(make_export());
+    list.push_back(make_convert());
+    list.push_back(make_quantize());
+    list.push_back(make_inspect());
+    list.push_back(make_tensors());
+    list.push_back(make_validate());
+    list.push_back(make_plugins_list());
+    list.push_back(make_plugins_info());
+    list.push_back(make_plugins_verify());
+    return list;
+  }();
+  return verbs;
+}
+
+}  // namespace apr
