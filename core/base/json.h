@@ -4,6 +4,7 @@
 // stops at the first limit. Objects keep their order, so that what is written is what was meant.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -30,10 +31,16 @@ class APR_API Json {
   Json() = default;
   Json(std::nullptr_t) {}
   Json(bool value) : value_(value) {}
-  Json(int value) : value_(std::int64_t{value}) {}
-  Json(std::int64_t value) : value_(value) {}
-  Json(std::uint64_t value);  ///< becomes a number (double) above INT64_MAX
-  Json(std::uint32_t value) : value_(std::int64_t{value}) {}
+  /// Becomes a number (double) above INT64_MAX.
+  template <std::integral Integer>
+    requires(!std::same_as<Integer, bool> && !std::same_as<Integer, char>)
+  Json(Integer value) {
+    if (std::in_range<std::int64_t>(value)) {
+      value_ = static_cast<std::int64_t>(value);
+    } else {
+      value_ = static_cast<double>(value);
+    }
+  }
   Json(double value) : value_(value) {}
   Json(std::string value) : value_(std::move(value)) {}
   Json(std::string_view value) : value_(std::string(value)) {}
