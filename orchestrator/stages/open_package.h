@@ -9,15 +9,15 @@
 
 namespace apr {
 
-/// Opens `path` as a package: `.apr` files by their magic, everything else through the importer that
-/// recognizes it. Remote addresses and pickle files are refused with what to do instead.
+/// Opens `path` as a package: `.apr` files by their magic, everything else through the importer
+/// that recognizes it. Remote addresses and pickle files are refused with what to do instead.
 Result<Package> open_any(RunContext& context, const std::string& path);
 
 /// True for a regular file that begins like an `.apr` file of any version.
 bool looks_like_apr(const std::string& path);
 
-/// The architecture plugin's graph for a package is core's graph_of(); this adds which parameters have no
-/// tensor, which tensors have no use, and which have the wrong shape.
+/// The architecture plugin's graph for a package is core's graph_of(); this adds which parameters
+/// have no tensor, which tensors have no use, and which have the wrong shape.
 struct Inventory {
   struct Mismatch {
     std::string tensor;

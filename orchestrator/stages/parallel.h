@@ -1,0 +1,45 @@
+// Independent pieces of work on oneTBB, for the verbs.
+#pragma once
+
+#include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <cstddef>
+#include <mutex>
+#include <optional>
+
+#include "core/base/result.h"
+
+namespace apr {
+
+/// Calls work(i) for every i in [0, count) on up to `threads` threads (0: all). Returns the error
+/// of the lowest i that failed: the same one for any number of threads.
+template <typename Work>
+Status parallel_pieces(unsigned threads, std::size_t count, const Work& work) {
+  std::mutex mutex;
+  std::size_t failed_at = count;
+  std::optional<Error> error;
+  const auto body = [&](const tbb::blocked_range<std::size_t>& range) {
+    for (std::size_t i = range.begin(); i < range.end(); ++i) {
+      {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (failed_at < i) return;
+      }
+      if (Status status = work(i); !status) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        if (i < failed_at) {
+          failed_at = i;
+          error = std::move(status).error();
+        }
+        return;
+      }
+    }
+  };
+  tbb::task_arena arena(threads == 0 ? tbb::task_arena::automatic : static_cast<int>(threads));
+  arena.execute([&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, 1), body); });
+  if (error) return *std::move(error);
+  return {};
+}
+
+}  // namespace apr
