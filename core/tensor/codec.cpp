@@ -115,8 +115,8 @@ void decode_numbers(const std::byte* bytes, std::span<float> out) {
 /// Elements [first, first + out.size()) of a run that starts at `bytes`: a row, or the whole
 /// tensor.
 void decode_run(Type type, const std::byte* bytes, std::uint64_t first, std::span<float> out) {
-  const TypeTraits& type_traits = traits(type);
-  const std::byte* plain = bytes + first * type_traits.block_bytes;
+  const TypeTraits& row = traits(type);
+  const std::byte* plain = row.rule == RowRule::element ? bytes + first * row.block_bytes : bytes;
   switch (type) {
     case Type::f32:
       return decode_numbers<float>(plain, out);

@@ -1,0 +1,1 @@
+target_link_libraries(unit_${area} PRIVATE apr_static apr_plugin_quantizer_block_objects)
