@@ -19,6 +19,8 @@ if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
 endif()
 
+set(Boost_NO_WARN_NEW_VERSIONS ON)  # FindBoost of Debian 12 predates the Boost it ships
+
 find_program(APR_CCACHE ccache)
 if(APR_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${APR_CCACHE})

@@ -1,0 +1,223 @@
+// apr-runtime: answers one prompt with a model, everything linked in. The same source is a fully
+// static native program and a WASI module.
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "core/base/cat.h"
+#include "core/package/package.h"
+#include "core/plugin/static_plugins.h"
+#include "core/runtime/generator.h"
+#include "core/runtime/model.h"
+
+namespace {
+
+using namespace apr;
+
+constexpr const char* kUsage =
+    R"(usage: apr-runtime MODEL PROMPT [options]
+
+Answers PROMPT with the model in the .apr file MODEL.
+
+  -n N             at most N new tokens (default 128)
+  --raw            PROMPT is the text to continue, not a chat message
+  --system TEXT    system message before the prompt
+  --context N      positions to keep (default: prompt and answer, at most the model's)
+  --temperature T  0 (the default) takes the likeliest token
+  --top-k K        draw from the K likeliest tokens only
+  --top-p P        draw from the smallest set of tokens with probability P
+  --seed S         seed of the draw (default 0)
+  --mode MODE      exact, deterministic (default) or fast
+  --backend NAME   cpu (default) or reference
+  --threads N      0 (the default): all processors
+  --allow-synthetic  run weights that were made up for measuring
+  --ids            print token ids, not text
+  --version, --help
+)";
+
+struct Options {
+  std::vector<std::string> words;
+  std::string system;
+  std::uint32_t max_tokens = 128;
+  std::uint32_t context = 0;
+  std::uint32_t threads = 0;
+  SamplerOptions sampler;
+  Mode mode = Mode::deterministic;
+  std::string backend = "cpu";
+  bool raw = false;
+  bool ids = false;
+  bool allow_synthetic = false;
+  bool help = false;
+  bool version = false;
+};
+
+Error usage(std::string message) {
+  return make_error(ErrorCode::usage, std::move(message), {}, "see apr-runtime --help");
+}
+
+template <typename Number>
+Status parse_number(std::string_view option, std::string_view text, Number& out) {
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (failed == std::errc() && end == text.data() + text.size()) return {};
+  return usage(cat(option, " wants a number, not '", text, "'"));
+}
+
+/// libc++ of the WASI toolchain has no from_chars for floating point.
+Status parse_real(std::string_view option, const std::string& text, double& out) {
+  char* end = nullptr;
+  out = std::strtod(text.c_str(), &end);
+  if (!text.empty() && end == text.c_str() + text.size()) return {};
+  return usage(cat(option, " wants a number, not '", text, "'"));
+}
+
+Status parse_value(Options& options, std::string_view name, const std::string& value) {
+  if (name == "-n") return parse_number(name, value, options.max_tokens);
+  if (name == "--context") return parse_number(name, value, options.context);
+  if (name == "--threads") return parse_number(name, value, options.threads);
+  if (name == "--seed") return parse_number(name, value, options.sampler.seed);
+  if (name == "--top-k") return parse_number(name, value, options.sampler.top_k);
+  if (name == "--top-p") return parse_real(name, value, options.sampler.top_p);
+  if (name == "--temperature") return parse_real(name, value, options.sampler.temperature);
+  if (name == "--system") {
+    options.system = value;
+    return {};
+  }
+  if (name == "--backend") {
+    options.backend = value;
+    return {};
+  }
+  if (name == "--mode") {
+    const auto mode = mode_from_name(value);
+    if (!mode) return usage(cat("--mode wants exact, deterministic or fast, not '", value, "'"));
+    options.mode = *mode;
+    return {};
+  }
+  return usage(cat("there is no option ", name));
+}
+
+Result<Options> parse_options(std::span<char*> arguments) {
+  Options options;
+  bool only_words = false;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view word = arguments[i];
+    if (only_words || word == "-" || !word.starts_with('-')) {
+      options.words.emplace_back(word);
+    } else if (word == "--") {
+      only_words = true;
+    } else if (word == "--raw") {
+      options.raw = true;
+    } else if (word == "--ids") {
+      options.ids = true;
+    } else if (word == "--allow-synthetic") {
+      options.allow_synthetic = true;
+    } else if (word == "--help") {
+      options.help = true;
+    } else if (word == "--version") {
+      options.version = true;
+    } else if (i + 1 == arguments.size()) {
+      return usage(cat("there is no option ", word, ", or it wants a value"));
+    } else {
+      APR_TRY(parse_value(options, word, arguments[++i]));
+    }
+  }
+  if (!options.help && !options.version && options.words.size() != 2) {
+    return usage(cat("wanted MODEL and PROMPT, got ", options.words.size(), " words"));
+  }
+  return options;
+}
+
+std::string text_of(const Tokenizer& tokenizer, std::optional<TokenId> id) {
+  return id ? std::string(tokenizer.token(*id)) : std::string();
+}
+
+Result<std::vector<TokenId>> prompt_ids(const Model& model, const Tokenizer& tokenizer,
+                                        const Options& options) {
+  const std::string& prompt = options.words[1];
+  if (options.raw) {
+    Tokenizer::EncodeOptions encode;
+    return tokenizer.encode(prompt, encode);
+  }
+  APR_ASSIGN(const ChatTemplate* chat, model.chat_template());
+  std::vector<ChatMessage> messages;
+  if (!options.system.empty()) messages.push_back({"system", options.system});
+  messages.push_back({"user", prompt});
+  ChatTemplate::Variables variables;
+  variables.bos_token = text_of(tokenizer, tokenizer.bos());
+  variables.eos_token = text_of(tokenizer, tokenizer.eos());
+  APR_ASSIGN(const MarkedText text, chat->render(messages, variables, {}));
+  return tokenizer.encode(text, false);
+}
+
+Status answer(const Options& options) {
+  Registry registry;
+  APR_TRY(register_static_plugins(registry));
+  APR_ASSIGN(Package package, open_apr(options.words[0]));
+
+  ModelOptions model_options;
+  model_options.backend = options.backend;
+  model_options.allow_synthetic = options.allow_synthetic;
+  model_options.compile.mode = options.mode;
+  model_options.compile.max_logit_rows = 1;
+  model_options.compile.team = std::make_shared<Team>(options.threads);
+  APR_ASSIGN(const Model model, Model::load(std::move(package), registry, model_options));
+  APR_ASSIGN(const Tokenizer* tokenizer, model.tokenizer());
+  APR_ASSIGN(const std::vector<TokenId> prompt, prompt_ids(model, *tokenizer, options));
+
+  const std::uint64_t wanted = std::uint64_t{prompt.size()} + options.max_tokens;
+  const std::uint64_t limit = model.facts().max_position_embeddings;
+  const auto context =
+      options.context > 0 ? options.context : static_cast<std::uint32_t>(std::min(wanted, limit));
+  APR_ASSIGN(Session session, model.start(context));
+
+  GenerateOptions generation;
+  generation.sampler = options.sampler;
+  generation.max_tokens = options.max_tokens;
+  generation.stop_ids = model.stop_ids();
+  const auto show = [&](const GeneratedToken& token) {
+    if (options.ids) return true;
+    std::fwrite(token.text.data(), 1, token.text.size(), stdout);
+    return std::fflush(stdout) == 0;
+  };
+  APR_ASSIGN(const GenerateOutcome outcome,
+             generate(session, 0, *tokenizer, prompt, generation, show));
+  if (options.ids) {
+    for (std::size_t i = 0; i < outcome.ids.size(); ++i) {
+      std::printf("%s%d", i == 0 ? "" : " ", outcome.ids[i]);
+    }
+  }
+  std::printf("\n");
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    return make_error(ErrorCode::io, "the answer could not be written", "standard output");
+  }
+  return {};
+}
+
+int fail(const Error& error) {
+  std::fprintf(stderr, "apr-runtime: %s\n", error.to_string().c_str());
+  return exit_code(error.code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto options = parse_options(std::span(argv, static_cast<std::size_t>(argc)).subspan(1));
+  if (!options) return fail(options.error());
+  if (options->help) {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  if (options->version) {
+    std::puts("apr-runtime " APR_VERSION);
+    return 0;
+  }
+  const auto status = answer(*options);
+  return status ? 0 : fail(status.error());
+}
