@@ -82,17 +82,45 @@ class APR_API AtomicFile {
   Status commit();
 
  private:
+  friend class AtomicFolder;
   AtomicFile() = default;
+  void discard() noexcept;
+  Status open_temporary();
+  Status flush();
+  std::string path_;       ///< links resolved
+  std::string temporary_;  ///< equal to path_ inside an AtomicFolder
+  int descriptor_ = -1;
+  int slot_ = -1;  ///< in the table of temporary files
+  bool overwrite_ = false;
+  std::uint64_t size_ = 0;
+  std::vector<std::byte> buffer_;
+};
+
+/// The same for a folder of files: it appears complete or not at all.
+class APR_API AtomicFolder {
+ public:
+  /// An existing folder that is not empty is refused (ErrorCode::validation) unless `overwrite`, and even
+  /// then unless every name in it is `replaceable`: what a user keeps there is never deleted.
+  static Result<AtomicFolder> create(const std::string& path, bool overwrite,
+                                     bool (*replaceable)(std::string_view name));
+  AtomicFolder(AtomicFolder&&) noexcept;
+  AtomicFolder& operator=(AtomicFolder&&) noexcept;
+  ~AtomicFolder();
+
+  /// A file in the folder; commit() it before the folder.
+  Result<AtomicFile> create_file(std::string_view name);
+  Status commit();
+
+ private:
+  AtomicFolder() = default;
   void discard() noexcept;
   std::string path_;
   std::string temporary_;
-  int descriptor_ = -1;
-  std::uint64_t size_ = 0;
-  std::vector<std::byte> buffer_;
-  Status flush();
+  int slot_ = -1;
 };
 
-/// Removes the temporary files of every AtomicFile alive in this process. Async-signal-safe.
+/// Removes the temporary files of every AtomicFile and AtomicFolder alive in this process.
+/// Async-signal-safe.
 APR_API void remove_temporary_files() noexcept;
 
 /// The refusal every writer gives for an existing output, with the hint to pass --force.
