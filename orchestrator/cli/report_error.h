@@ -1,0 +1,29 @@
+// How both programs tell that something went wrong.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "core/base/error.h"
+#include "core/base/json.h"
+#include "core/base/result.h"
+
+namespace apr {
+
+/// {"error": {"code", "message", "context", "hint", "exit_code"}}
+Json error_as_json(const Error& error);
+
+/// "apr: error: model.apr: the header is damaged\n  hint: …\n" for standard error.
+std::string error_as_text(std::string_view program, const Error& error, bool colour);
+
+/// Prints the text to standard error and, with `json`, the object to standard output. Returns the
+/// exit code.
+int report_error(std::string_view program, const Error& error, bool json);
+
+/// Flushes standard output. What could not be written (a full disk) becomes an error.
+int finish_output(std::string_view program, int exit_code);
+
+/// Runs the body of main(): exceptions become an error and exit code 1.
+int guarded_main(std::string_view program, int (*body)(int, char**), int argc, char** argv);
+
+}  // namespace apr
