@@ -181,6 +181,10 @@ Status reference_attention(const KernelCall& call) {
     const auto first = static_cast<std::uint64_t>(batch.positions[begin]);
     const std::uint64_t tokens = end - begin;
     const std::uint64_t context = node.cache ? first + tokens : tokens;
+    if (!node.cache && first != 0) {
+      return make_error(ErrorCode::inference,
+                        "attention without a cache sees whole sequences only, from position 0 on");
+    }
     Memory keys(k, begin, dims.head_dim);
     Memory values(v, begin, dims.head_dim);
     if (node.cache) {
