@@ -57,7 +57,8 @@ struct Sandbox {
   void put(const std::string& fixture, const fs::path& folder) const {
     fs::create_directories(folder);
     const fs::path library = folder / ("lib" + fixture + ".so");
-    fs::copy_file(kFixtures / library.filename(), library, fs::copy_options::overwrite_existing);
+    fs::remove(library);  // a loaded library must not be written into
+    fs::copy_file(kFixtures / library.filename(), library);
     const auto manifest = manifest_of_library(library.string(), fixture);
     if (!manifest) FAIL(manifest.error().to_string());
     write(folder / ("lib" + fixture + ".json"), *manifest);
