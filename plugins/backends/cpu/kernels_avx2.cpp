@@ -1,0 +1,246 @@
+// The AVX2 + FMA + F16C table, less the products (products_avx2.cpp).
+#include "plugins/backends/cpu/avx2.h"
+
+#if defined(__x86_64__)
+
+#include <algorithm>
+#include <cmath>
+
+#include "plugins/backends/cpu/products_avx2.h"
+
+namespace apr::cpu {
+namespace avx2 {
+namespace {
+
+/// Fewer than eight floats, the rest 0.
+APR_AVX2_INLINE __m256 load_some(const float* at, Size n) {
+  float whole[8] = {};
+  std::memcpy(whole, at, n * sizeof(float));
+  return _mm256_loadu_ps(whole);
+}
+
+APR_AVX2_INLINE void store_some(float* at, __m256 v, Size n) {
+  float whole[8];
+  _mm256_storeu_ps(whole, v);
+  std::memcpy(at, whole, n * sizeof(float));
+}
+
+APR_AVX2 void rms_norm(const float* x, const float* weight, Size n, float epsilon,
+                       float* out) noexcept {
+  __m256 squares[4] = {};
+  Size i = 0;
+  for (; i + 32 <= n; i += 32) {
+    for (Size k = 0; k < 4; ++k) {
+      const __m256 v = _mm256_loadu_ps(x + i + 8 * k);
+      squares[k] = _mm256_fmadd_ps(v, v, squares[k]);
+    }
+  }
+  for (; i < n; i += 8) {
+    const __m256 v = load_some(x + i, std::min<Size>(8, n - i));
+    squares[0] = _mm256_fmadd_ps(v, v, squares[0]);
+  }
+  const float sum = tree_sum(
+      _mm256_add_ps(_mm256_add_ps(squares[0], squares[1]), _mm256_add_ps(squares[2], squares[3])));
+  const float scale = 1.0f / std::sqrt(sum / static_cast<float>(n) + epsilon);
+  const __m256 scale8 = _mm256_set1_ps(scale);
+  for (i = 0; i + 8 <= n; i += 8) {
+    const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + i), scale8);
+    _mm256_storeu_ps(out + i, _mm256_mul_ps(scaled, _mm256_loadu_ps(weight + i)));
+  }
+  for (; i < n; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+APR_AVX2_INLINE __m256 silu_mul8(__m256 gate, __m256 up) {
+  const __m256 e = exp8(_mm256_sub_ps(_mm256_setzero_ps(), gate));
+  return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), up);
+}
+
+APR_AVX2 void silu_mul(const float* gate, const float* up, Size n, float* out) noexcept {
+  Size i = 0;
+  for (; i + 8 <= n; i += 8) {
+    _mm256_storeu_ps(out + i, silu_mul8(_mm256_loadu_ps(gate + i), _mm256_loadu_ps(up + i)));
+  }
+  if (i < n)
+    store_some(out + i, silu_mul8(load_some(gate + i, n - i), load_some(up + i, n - i)), n - i);
+}
+
+APR_AVX2 void add(const float* a, const float* b, Size n, float* out) noexcept {
+  Size i = 0;
+  for (; i + 8 <= n; i += 8) {
+    _mm256_storeu_ps(out + i, _mm256_add_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i)));
+  }
+  for (; i < n; ++i) out[i] = a[i] + b[i];
+}
+
+APR_AVX2 void rope_halves(const float* x, const float* cosines, const float* sines, Size pairs,
+                          float* out) noexcept {
+  Size i = 0;
+  for (; i + 8 <= pairs; i += 8) {
+    const __m256 a = _mm256_loadu_ps(x + i);
+    const __m256 b = _mm256_loadu_ps(x + i + pairs);
+    const __m256 c = _mm256_loadu_ps(cosines + i);
+    const __m256 s = _mm256_loadu_ps(sines + i);
+    _mm256_storeu_ps(out + i, _mm256_fmsub_ps(a, c, _mm256_mul_ps(b, s)));
+    _mm256_storeu_ps(out + i + pairs, _mm256_fmadd_ps(b, c, _mm256_mul_ps(a, s)));
+  }
+  for (; i < pairs; ++i) {
+    const float a = x[i];
+    const float b = x[i + pairs];
+    out[i] = a * cosines[i] - b * sines[i];
+    out[i + pairs] = b * cosines[i] + a * sines[i];
+  }
+}
+
+APR_AVX2_INLINE __m256 dot_lanes(const float* a, const float* b, Size n) {
+  __m256 sum = _mm256_setzero_ps();
+  Size i = 0;
+  for (; i + 8 <= n; i += 8) {
+    sum = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), sum);
+  }
+  if (i < n) sum = _mm256_fmadd_ps(load_some(a + i, n - i), load_some(b + i, n - i), sum);
+  return sum;
+}
+
+APR_AVX2 void scores(const float* q, const float* keys, Size count, Size dim, float scale,
+                     float* out) noexcept {
+  const __m256 scale8 = _mm256_set1_ps(scale);
+  Size j = 0;
+  for (; j + 8 <= count; j += 8) {
+    const float* key = keys + j * dim;
+    __m256 sums[8] = {};
+    Size i = 0;
+    for (; i + 8 <= dim; i += 8) {
+      const __m256 part = _mm256_loadu_ps(q + i);
+      for (Size k = 0; k < 8; ++k) {
+        sums[k] = _mm256_fmadd_ps(part, _mm256_loadu_ps(key + k * dim + i), sums[k]);
+      }
+    }
+    if (i < dim) {
+      const __m256 part = load_some(q + i, dim - i);
+      for (Size k = 0; k < 8; ++k) {
+        sums[k] = _mm256_fmadd_ps(part, load_some(key + k * dim + i, dim - i), sums[k]);
+      }
+    }
+    _mm256_storeu_ps(out + j, _mm256_mul_ps(tree_sums(sums), scale8));
+  }
+  for (; j < count; ++j) out[j] = tree_sum(dot_lanes(q, keys + j * dim, dim)) * scale;
+}
+
+APR_AVX2 float exponentials(float* x, Size n) noexcept {
+  __m256 largest8 = _mm256_set1_ps(x[0]);
+  Size i = 0;
+  for (; i + 8 <= n; i += 8) largest8 = _mm256_max_ps(largest8, _mm256_loadu_ps(x + i));
+  float lanes[8];
+  _mm256_storeu_ps(lanes, largest8);
+  float largest = *std::max_element(lanes, lanes + 8);
+  for (; i < n; ++i) largest = std::max(largest, x[i]);
+  largest8 = _mm256_set1_ps(largest);
+  __m256 sum = _mm256_setzero_ps();
+  for (i = 0; i + 8 <= n; i += 8) {
+    const __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(x + i), largest8));
+    _mm256_storeu_ps(x + i, e);
+    sum = _mm256_add_ps(sum, e);
+  }
+  if (i < n) {
+    store_some(x + i, exp8(_mm256_sub_ps(load_some(x + i, n - i), largest8)), n - i);
+    sum = _mm256_add_ps(sum, load_some(x + i, n - i));
+  }
+  return tree_sum(sum);
+}
+
+/// `vectors` vectors of the output stay in registers while all values pass by.
+template <int vectors>
+APR_AVX2_INLINE void weighted_columns(const float* weights, const float* values, Size count,
+                                      Size dim, float* out) {
+  __m256 sums[vectors];
+  for (int k = 0; k < vectors; ++k) sums[k] = _mm256_loadu_ps(out + 8 * k);
+  for (Size j = 0; j < count; ++j) {
+    const __m256 weight = _mm256_set1_ps(weights[j]);
+    for (int k = 0; k < vectors; ++k) {
+      sums[k] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + j * dim + 8 * k), sums[k]);
+    }
+  }
+  for (int k = 0; k < vectors; ++k) _mm256_storeu_ps(out + 8 * k, sums[k]);
+}
+
+APR_AVX2 void weighted_sum(const float* weights, const float* values, Size count, Size dim,
+                           float* out) noexcept {
+  Size i = 0;
+  for (; i + 64 <= dim; i += 64) weighted_columns<8>(weights, values + i, count, dim, out + i);
+  for (; i + 8 <= dim; i += 8) weighted_columns<1>(weights, values + i, count, dim, out + i);
+  for (; i < dim; ++i) {
+    for (Size j = 0; j < count; ++j) out[i] = std::fma(weights[j], values[j * dim + i], out[i]);
+  }
+}
+
+APR_AVX2 void round_row(const float* x, Size columns, std::int8_t* q, float* d) noexcept {
+  const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
+  const __m256 infinity = _mm256_set1_ps(INFINITY);
+  for (Size begin = 0; begin < columns; begin += kUnit, x += kUnit, q += kUnit, ++d) {
+    const Size n = columns - begin;
+    float whole[kUnit] = {};
+    const float* from = x;
+    if (n < kUnit) {
+      std::memcpy(whole, x, n * sizeof(float));
+      from = whole;
+    }
+    __m256 v[4];
+    __m256 largest8 = _mm256_setzero_ps();
+    __m256 finite = _mm256_cmp_ps(infinity, infinity, _CMP_EQ_OQ);
+    for (int k = 0; k < 4; ++k) {
+      v[k] = _mm256_loadu_ps(from + 8 * k);
+      const __m256 magnitude = _mm256_and_ps(v[k], no_sign);
+      largest8 = _mm256_max_ps(largest8, magnitude);
+      finite = _mm256_and_ps(finite, _mm256_cmp_ps(magnitude, infinity, _CMP_LT_OQ));
+    }
+    if (_mm256_movemask_ps(finite) !=
+        0xff) {  // NaN or infinity: the scale carries it to the result
+      std::memset(q, 0, kUnit);
+      *d = NAN;
+      continue;
+    }
+    __m128 largest4 =
+        _mm_max_ps(_mm256_castps256_ps128(largest8), _mm256_extractf128_ps(largest8, 1));
+    largest4 = _mm_max_ps(largest4, _mm_movehl_ps(largest4, largest4));
+    largest4 = _mm_max_ss(largest4, _mm_movehdup_ps(largest4));
+    const float largest = _mm_cvtss_f32(largest4);
+    float inverse = largest > 0.0f ? 127.0f / largest : 0.0f;
+    if (!(inverse < INFINITY)) inverse = 0.0f;  // too small to count
+    *d = largest / 127.0f;
+    const __m256 inverse8 = _mm256_set1_ps(inverse);
+    __m256i whole_numbers[4];
+    for (int k = 0; k < 4; ++k)
+      whole_numbers[k] = _mm256_cvtps_epi32(_mm256_mul_ps(v[k], inverse8));
+    const __m256i words_a = _mm256_packs_epi32(whole_numbers[0], whole_numbers[1]);
+    const __m256i words_b = _mm256_packs_epi32(whole_numbers[2], whole_numbers[3]);
+    const __m256i bytes =
+        _mm256_packs_epi16(words_a, words_b);  // in the order 0 2 4 6 1 3 5 7 of fours
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), _mm256_permutevar8x32_epi32(bytes, order));
+  }
+}
+
+}  // namespace
+}  // namespace avx2
+
+const KernelTable kAvx2Kernels = {
+    .level = CpuLevel::avx2,
+    .f32 = {avx2::decode_f32, avx2::dot_f32, nullptr},
+    .f16 = {avx2::decode_f16, avx2::dot_f16, nullptr},
+    .bf16 = {avx2::decode_bf16, avx2::dot_bf16, nullptr},
+    .q8_0 = {avx2::decode_q8_0, avx2::dot_q8_0, avx2::dot_rounded_q8_0},
+    .q4_0 = {avx2::decode_q4_0, avx2::dot_q4_0, avx2::dot_rounded_q4_0},
+    .dot_panel = avx2::dot_panel,
+    .round_row = avx2::round_row,
+    .rms_norm = avx2::rms_norm,
+    .silu_mul = avx2::silu_mul,
+    .add = avx2::add,
+    .rope_halves = avx2::rope_halves,
+    .scores = avx2::scores,
+    .exponentials = avx2::exponentials,
+    .weighted_sum = avx2::weighted_sum,
+};
+
+}  // namespace apr::cpu
+
+#endif
