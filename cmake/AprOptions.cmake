@@ -1,6 +1,6 @@
 # Build options and the flags every target of the project shares.
 option(APR_BUILD_TESTS "Build the tests" ON)
-option(APR_BUILD_BENCH "Build the benchmarks" ON)
+option(APR_BUILD_BENCH "Build the benchmarks" OFF)
 option(APR_BUILD_FUZZERS "Build the libFuzzer targets (clang only)" OFF)
 option(APR_WARNINGS_AS_ERRORS "Treat warnings as errors" ON)
 option(APR_COVERAGE "Instrument for coverage" OFF)

@@ -1,0 +1,59 @@
+# A thin front for CMake and CTest: see docs/development.md. The product is built in build/release.
+.DEFAULT_GOAL := build
+.PHONY: build north-star-demo test asan tsan bench lint format install coverage clean-room clean help
+
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+export JOBS
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+build: ## the programs, the library and the plugins
+	@scripts/install-packages build
+	@scripts/build release apr_product
+
+north-star-demo: build ## import, check, shrink, gate, export and chat with the bundled model
+	@build/release/bin/apr-pipeline run pipelines/north-star.yaml
+
+test: ## everything that must hold on every change
+	@scripts/install-packages build test
+	@scripts/build release all
+	@ctest --test-dir build/release --no-tests=error --output-on-failure -j $(JOBS)
+
+asan: ## the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer; builds the fuzz targets
+	@scripts/install-packages build test
+	@scripts/build asan all
+	@ctest --test-dir build/asan --no-tests=error --output-on-failure -j $(JOBS)
+
+tsan: ## the tests with threads under ThreadSanitizer
+	@scripts/install-packages build test
+	@scripts/build tsan all
+	@ctest --test-dir build/tsan --no-tests=error --output-on-failure -j $(JOBS) -L threads
+
+coverage: ## line coverage of the tests, as text and HTML in build/coverage/report
+	@scripts/install-packages build test coverage
+	@scripts/build coverage all
+	@scripts/coverage
+
+bench: ## the benchmarks
+	@scripts/install-packages build bench
+	@scripts/build release all -DAPR_BUILD_BENCH=ON
+	@scripts/bench
+
+lint: ## formatting and static checks
+	@scripts/install-packages build test lint
+	@scripts/lint
+
+format: ## lay out the sources as .clang-format says
+	@scripts/install-packages lint
+	@git ls-files -z '*.cpp' '*.cc' '*.h' | xargs -0 clang-format-19 -i
+
+install: build ## into PREFIX (default /usr/local), below DESTDIR if that is set
+	@DESTDIR="$(DESTDIR)" cmake --install build/release --prefix "$(PREFIX)"
+
+clean-room: ## both README commands in a bare Debian 12 made for the purpose (needs root and a Debian mirror)
+	@scripts/clean-room
+
+clean: ## removes everything that was built
+	@rm -rf build
