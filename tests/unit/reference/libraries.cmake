@@ -1,0 +1,3 @@
+target_sources(unit_reference PRIVATE backends/models.cpp backends/golden.cpp)
+target_link_libraries(unit_reference PRIVATE apr_static)
+apr_static_plugins(unit_reference backend_reference arch_qwen2 arch_llama)
