@@ -236,8 +236,8 @@ Result<SchemeUse> quantize_plan(RunContext& context, std::shared_ptr<const Packa
   return use;
 }
 
-void add_lineage(PackagePlan& plan, const Package& package, std::string stage, std::string plugin,
-                 Json parameters) {
+Status add_lineage(PackagePlan& plan, const Package& package, std::string stage, std::string plugin,
+                   Json parameters) {
   LineageRecord record;
   record.stage = std::move(stage);
   record.tool = "apr " APR_VERSION;
@@ -245,8 +245,12 @@ void add_lineage(PackagePlan& plan, const Package& package, std::string stage, s
   record.parameters = std::move(parameters);
   if (package.content_root()) {
     record.inputs.push_back({model_name(package), *package.content_root()});
+  } else if (package.format() == "apr") {  // a file without a trust section is known by its bytes
+    APR_ASSIGN(const auto mapping, FileMapping::open(package.path()));
+    record.inputs.push_back({model_name(package), sha256(mapping->bytes())});
   }
   plan.lineage.push_back(std::move(record));
+  return {};
 }
 
 Result<WrittenPackage> write_plan(RunContext& context, const Package& package,

@@ -41,8 +41,8 @@ Result<SchemeUse> quantize_plan(RunContext& context, std::shared_ptr<const Packa
                                 const std::string& scheme, PackagePlan& plan);
 
 /// Adds the step from `package` to the history.
-void add_lineage(PackagePlan& plan, const Package& package, std::string stage, std::string plugin,
-                 Json parameters);
+Status add_lineage(PackagePlan& plan, const Package& package, std::string stage, std::string plugin,
+                   Json parameters);
 
 /// Writes with progress, noticing Ctrl-C and a source that changed meanwhile before anything is
 /// committed.

@@ -1,5 +1,5 @@
-// Verb: what `apr` can do; Stage: a verb that makes an artifact or measures one, and so can run in a
-// pipeline. Both are described by a schema and report through one channel.
+// Verb: what `apr` can do; Stage: a verb that makes an artifact or measures one, and so can run in
+// a pipeline. Both are described by a schema and report through one channel.
 #pragma once
 
 #include <atomic>
