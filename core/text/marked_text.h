@@ -10,7 +10,8 @@
 
 namespace apr {
 
-/// A string in spans of two kinds. Special tokens are recognised in trusted spans only, so that a user's
+/// A string in spans of two kinds. Special tokens are recognised in trusted spans only, so that a
+/// user's
 /// "<|im_end|>" stays text.
 class APR_API MarkedText {
  public:

@@ -17,14 +17,22 @@
 
 namespace apr {
 
-/// Byte-level BPE (GPT-2, Qwen2, Llama-3 patterns) or SentencePiece-style BPE with byte fallback, as a
-/// Hugging Face tokenizer.json describes it. Immutable; safe to use from many threads. Encoding takes time
-/// linear in the text (n log n in the longest run the pattern leaves whole).
+/// Byte-level BPE (GPT-2, Qwen2, Llama-3 patterns) or SentencePiece-style BPE with byte fallback,
+/// as a Hugging Face tokenizer.json describes it. Immutable; safe to use from many threads.
+/// Encoding takes time linear in the text (n log n in the longest run the pattern leaves whole).
 class APR_API Tokenizer {
  public:
   /// Errors name the field of the file that is missing, malformed or unsupported.
   static Result<Tokenizer> from_tokenizer_json(std::string_view json, std::string_view file,
                                                std::string_view tokenizer_config_json = {});
+  /// From the files of the older layout: vocab.json, merges.txt and (may be empty)
+  /// added_tokens.json and tokenizer_config.json. `pattern`: "qwen2", "gpt-2" or "llama-3"; empty:
+  /// by the config's tokenizer_class.
+  static Result<Tokenizer> from_vocab_merges(std::string_view vocab_json,
+                                             std::string_view merges_txt,
+                                             std::string_view added_tokens_json,
+                                             std::string_view tokenizer_config_json,
+                                             std::string_view pattern, std::string_view file);
   /// The table that to_binary() made: opened without parsing a vocabulary. The bytes are copied or
   /// borrowed as the implementation likes; they must outlive the tokenizer.
   static Result<Tokenizer> from_binary(std::span<const std::byte> table, std::string_view file);
@@ -58,6 +66,7 @@ class APR_API Tokenizer {
   ~Tokenizer();
 
  private:
+  friend class TokenizerEncoder;
   Tokenizer();
   struct State;
   std::unique_ptr<State> state_;
