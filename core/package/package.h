@@ -67,6 +67,9 @@ class APR_API Package {
   const std::string& format() const { return format_; }  ///< "apr", "safetensors"
   /// Content root of an `.apr` with a trust section; nothing for other sources.
   const std::optional<Digest>& content_root() const { return content_root_; }
+  /// Why the trust section of an `.apr` cannot be used (another tool rewrote the file); empty if it can,
+  /// or if there never was one.
+  const std::string& trust_problem() const { return trust_problem_; }
   /// True for weights that were made up, not trained (metadata "synthetic": true).
   bool synthetic() const;
 
@@ -87,6 +90,7 @@ class APR_API Package {
     std::vector<std::byte> tokenizer_table;
     std::vector<LineageRecord> lineage;
     std::optional<Digest> content_root;
+    std::string trust_problem;
     std::vector<std::shared_ptr<const FileMapping>> mappings;
     std::vector<std::shared_ptr<const Tensor>> owned;  ///< tensors held in memory
   };
@@ -103,6 +107,7 @@ class APR_API Package {
   std::vector<std::byte> tokenizer_table_;
   std::vector<LineageRecord> lineage_;
   std::optional<Digest> content_root_;
+  std::string trust_problem_;
   std::vector<std::shared_ptr<const FileMapping>> mappings_;
   std::vector<std::shared_ptr<const Tensor>> owned_;
 };

@@ -82,7 +82,7 @@ constexpr std::array kCanonicalKeys = {
 };
 
 std::size_t rank_of(std::string_view key) {
-  const auto* found = std::ranges::find(kCanonicalKeys, key, &CanonicalKey::name);
+  const auto found = std::ranges::find(kCanonicalKeys, key, &CanonicalKey::name);
   return static_cast<std::size_t>(found - kCanonicalKeys.begin());
 }
 
