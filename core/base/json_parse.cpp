@@ -33,7 +33,6 @@ class TrackedChar {
     ++*this;
     return before;
   }
-  friend bool operator==(const TrackedChar& a, const TrackedChar& b) { return a.at_ == b.at_; }
   friend bool operator!=(const TrackedChar& a, const TrackedChar& b) { return a.at_ != b.at_; }
 
  private:
