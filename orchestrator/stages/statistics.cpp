@@ -89,7 +89,7 @@ Result<TensorStatistics> statistics_of(const TensorEntry& entry, unsigned thread
   const std::uint64_t piece = std::max<std::uint64_t>(1, kPieceElements / columns);
   const auto pieces = static_cast<std::size_t>((statistics.rows + piece - 1) / piece);
   std::vector<Moments> parts(pieces);
-  APR_TRY(parallel_pieces(threads, pieces, [&](std::size_t i) -> Status {
+  const Status done = parallel_pieces(threads, pieces, [&](std::size_t i) -> Status {
     APR_TRY(check_interrupted());
     std::vector<float> row(static_cast<std::size_t>(columns));
     const std::uint64_t last = std::min(statistics.rows, (i + 1) * piece);
@@ -98,7 +98,8 @@ Result<TensorStatistics> statistics_of(const TensorEntry& entry, unsigned thread
       parts[i].add_row(row);
     }
     return {};
-  }));
+  });
+  APR_TRY(done);
   Moments all;
   for (const Moments& part : parts) all.join(part);
   statistics.zeros = all.zeros;
