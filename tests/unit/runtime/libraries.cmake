@@ -1,0 +1,3 @@
+target_sources(unit_runtime PRIVATE backends/models.cpp)
+target_link_libraries(unit_runtime PRIVATE apr_static)
+apr_static_plugins(unit_runtime backend_reference arch_qwen2 arch_llama)
