@@ -116,24 +116,22 @@ Status move_into_place(const std::string& from, const std::string& to, bool over
 Status check_writable_target(const std::string& path, bool overwrite) {
   if (path.empty()) return make_error(ErrorCode::usage, "the name of the output is empty");
   APR_ASSIGN(const FileStatus status, file_status(path));
-  switch (status.kind) {
-    case FileKind::missing:
-      return {};
-    case FileKind::folder:
-      return make_error(ErrorCode::validation, "is a folder; the output is a file", path,
-                        "name a file in it");
-    case FileKind::other:
-      return make_error(ErrorCode::io,
-                        "is a device or pipe; the output is moved into place and needs a file",
-                        path, "write to a file, then copy it there");
-    case FileKind::file:
-      break;
+  if (status.kind == FileKind::missing) return {};
+  if (status.kind == FileKind::other) {
+    return make_error(ErrorCode::io,
+                      "is a device or pipe; outputs are moved into place whole and need a file",
+                      path, "write to a file, then copy it there");
   }
   if (overwrite) return {};
   return make_error(ErrorCode::validation, "already exists", path, "pass --force to replace it");
 }
 
 Result<AtomicFile> AtomicFile::create(const std::string& path, bool overwrite) {
+  APR_ASSIGN(const FileStatus status, file_status(path));
+  if (status.kind == FileKind::folder) {
+    return make_error(ErrorCode::validation, "is a folder; the output is a file", path,
+                      "name a file in it");
+  }
   APR_TRY(check_writable_target(path, overwrite));
   APR_TRY(check_parent(path));
   AtomicFile file;
@@ -244,8 +242,9 @@ Status AtomicFile::commit() {
   return in_folder ? Status{} : flush_folder(path_);
 }
 
-Result<AtomicFolder> AtomicFolder::create(const std::string& path, bool overwrite,
-                                          bool (*replaceable)(std::string_view name)) {
+Result<AtomicFolder> AtomicFolder::create(
+    const std::string& path, bool overwrite,
+    const std::function<bool(std::string_view)>& replaceable) {
   if (path.empty()) return make_error(ErrorCode::usage, "the name of the output folder is empty");
   APR_TRY(check_parent(path));
   APR_ASSIGN(const FileStatus status, file_status(path));

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -102,7 +103,7 @@ class APR_API AtomicFolder {
   /// An existing folder that is not empty is refused (ErrorCode::validation) unless `overwrite`, and even
   /// then unless every name in it is `replaceable`: what a user keeps there is never deleted.
   static Result<AtomicFolder> create(const std::string& path, bool overwrite,
-                                     bool (*replaceable)(std::string_view name));
+                                     const std::function<bool(std::string_view)>& replaceable);
   AtomicFolder(AtomicFolder&&) noexcept;
   AtomicFolder& operator=(AtomicFolder&&) noexcept;
   ~AtomicFolder();
@@ -123,7 +124,8 @@ class APR_API AtomicFolder {
 /// Async-signal-safe.
 APR_API void remove_temporary_files() noexcept;
 
-/// The refusal every writer gives for an existing output, with the hint to pass --force.
+/// The refusal every writer gives for an existing output, with the hint to pass --force. Devices and pipes
+/// are refused always; whether an existing folder can be replaced is for the writer to say.
 APR_API Status check_writable_target(const std::string& path, bool overwrite);
 
 }  // namespace apr

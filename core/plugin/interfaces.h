@@ -46,6 +46,7 @@ class Exporter {
   struct Outcome {
     std::vector<std::string> files;  ///< relative to the target
     std::uint64_t bytes = 0;
+    std::vector<std::string> notes;  ///< what the user should know ("12 tensors were decoded …")
   };
   /// Writes to `target` (a file or a folder, as the format has it), atomically.
   virtual Result<Outcome> write(const Package& package, const std::string& target, bool overwrite,
