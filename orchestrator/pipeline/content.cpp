@@ -1,0 +1,212 @@
+#include "orchestrator/pipeline/content.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "core/base/cat.h"
+#include "core/platform/file.h"
+#include "orchestrator/stages/verb.h"
+
+namespace apr::pipeline {
+namespace {
+
+constexpr std::size_t kMaxFiles = 100'000;
+constexpr int kMaxDepth = 32;
+constexpr std::size_t kMaxRemembered = 20'000;
+/// A file changed this recently could change again without its times showing it.
+constexpr std::int64_t kFreshNs = 50'000'000;
+
+std::int64_t nanoseconds(const timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+}
+
+Error refused(const std::string& path, int error) {
+  const ErrorCode code = error == ENOENT || error == ENOTDIR ? ErrorCode::not_found : ErrorCode::io;
+  return make_error(
+      code, code == ErrorCode::not_found ? "no such file or folder" : std::strerror(error), path);
+}
+
+FileFacts facts_of(const struct stat& status, std::string name) {
+  FileFacts facts;
+  facts.name = std::move(name);
+  facts.device = status.st_dev;
+  facts.inode = status.st_ino;
+  facts.size = static_cast<std::uint64_t>(status.st_size);
+  facts.modified_ns = nanoseconds(status.st_mtim);
+  facts.changed_ns = nanoseconds(status.st_ctim);
+  return facts;
+}
+
+std::string book_key(const FileFacts& facts) {
+  return cat(facts.device, ":", facts.inode, ":", facts.size, ":", facts.modified_ns, ":",
+             facts.changed_ns);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  ~Descriptor() {
+    if (number_ >= 0) ::close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int number() const { return number_; }
+
+ private:
+  int number_;
+};
+
+}  // namespace
+
+std::uint64_t Artifact::size() const {
+  std::uint64_t total = 0;
+  for (const FileFacts& file : files) total += file.size;
+  return total;
+}
+
+Result<Artifact> look_at_artifact(const std::string& path) {
+  Artifact artifact;
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return refused(path, errno);
+  if (S_ISREG(status.st_mode)) {
+    artifact.files.push_back(facts_of(status, ""));
+    return artifact;
+  }
+  if (!S_ISDIR(status.st_mode)) {
+    return make_error(ErrorCode::io, "neither a regular file nor a folder", path);
+  }
+  artifact.folder = true;
+  std::vector<std::pair<std::string, int>> waiting{{"", 0}};
+  while (!waiting.empty()) {
+    const auto [relative, depth] = waiting.back();
+    waiting.pop_back();
+    if (depth > kMaxDepth) {
+      return make_error(ErrorCode::io, cat("folders nested deeper than ", kMaxDepth), path,
+                        "is there a link that leads back up?");
+    }
+    const std::string folder = relative.empty() ? path : join_path(path, relative);
+    APR_ASSIGN(const auto names, list_folder(folder));
+    for (const std::string& name : names) {
+      std::string inner = relative.empty() ? name : cat(relative, "/", name);
+      const std::string whole = join_path(path, inner);
+      if (::stat(whole.c_str(), &status) != 0) return refused(whole, errno);
+      if (S_ISDIR(status.st_mode)) {
+        waiting.emplace_back(std::move(inner), depth + 1);
+      } else if (!S_ISREG(status.st_mode)) {
+        return make_error(ErrorCode::io, "neither a regular file nor a folder", whole);
+      } else {
+        artifact.files.push_back(facts_of(status, std::move(inner)));
+      }
+      if (artifact.files.size() + waiting.size() > kMaxFiles) {
+        return make_error(ErrorCode::io, cat("more than ", kMaxFiles, " files"), path,
+                          "name a model's own folder");
+      }
+    }
+  }
+  std::sort(artifact.files.begin(), artifact.files.end(),
+            [](const FileFacts& left, const FileFacts& right) { return left.name < right.name; });
+  return artifact;
+}
+
+Digest combine(const Artifact& artifact, const std::vector<Digest>& files) {
+  if (!artifact.folder && files.size() == 1) return files[0];
+  Sha256 hash;
+  hash.update("apr-tree-v1\n");
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const FileFacts& file = artifact.files[i];
+    hash.update(cat(files[i].hex(), " ", file.size, " ", file.name.size(), " ", file.name, "\n"));
+  }
+  return hash.finish();
+}
+
+Result<Digest> digest_file(const std::string& path) {
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.number() < 0) return refused(path, errno);
+  Sha256 hash;
+  std::vector<std::byte> buffer(std::size_t{1} << 20);
+  while (true) {
+    if (g_interrupted.load(std::memory_order_relaxed)) {
+      return make_error(ErrorCode::interrupted, "stopped by the user");
+    }
+    const ssize_t count = ::read(file.number(), buffer.data(), buffer.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return refused(path, errno);
+    if (count == 0) return hash.finish();
+    hash.update(std::span(buffer).first(static_cast<std::size_t>(count)));
+  }
+}
+
+DigestBook::DigestBook(std::string file) : file_(std::move(file)) {
+  const auto text = read_file(file_, std::uint64_t{16} << 20);
+  if (!text) return;
+  const auto json = parse_json(*text, file_);
+  if (!json) return;
+  for (const auto& [key, value] : json->as_object()) {
+    if (const auto digest = Digest::from_hex(value.as_string())) known_[key] = {*digest, false};
+  }
+}
+
+Result<Digest> DigestBook::digest_of(const std::string& path, const FileFacts& facts) {
+  const std::string key = book_key(facts);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (const auto found = known_.find(key); found != known_.end()) {
+      found->second.used = true;
+      return found->second.digest;
+    }
+  }
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  APR_ASSIGN(const Digest digest, digest_file(path));
+  struct stat status{};
+  if (::stat(path.c_str(), &status) != 0) return refused(path, errno);
+  if (book_key(facts_of(status, "")) != key) {
+    return make_error(ErrorCode::io, "the file changed while it was read", path,
+                      "wait until it is complete and run again");
+  }
+  const bool settled = nanoseconds(now) - std::max(facts.modified_ns, facts.changed_ns) > kFreshNs;
+  if (settled) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    known_[key] = {digest, true};
+    changed_ = true;
+  }
+  return digest;
+}
+
+Result<DigestBook::Entry> DigestBook::digest(const std::string& path) {
+  Entry entry;
+  APR_ASSIGN(entry.artifact, look_at_artifact(path));
+  std::vector<Digest> digests;
+  for (const FileFacts& file : entry.artifact.files) {
+    APR_ASSIGN(const Digest digest,
+               digest_of(file.name.empty() ? path : join_path(path, file.name), file));
+    digests.push_back(digest);
+  }
+  entry.digest = combine(entry.artifact, digests);
+  return entry;
+}
+
+Status DigestBook::save() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!changed_) return {};
+  Json json = Json::object();
+  std::size_t spare = kMaxRemembered;
+  for (const auto& [key, value] : known_) {
+    if (!value.used && spare == 0) continue;
+    if (spare > 0) --spare;
+    json.set(key, value.digest.hex());
+  }
+  APR_ASSIGN(AtomicFile file, AtomicFile::create(file_, true));
+  APR_TRY(file.write(json.dump(0)));
+  APR_TRY(file.commit());
+  changed_ = false;
+  return {};
+}
+
+}  // namespace apr::pipeline

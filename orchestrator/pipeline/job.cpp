@@ -1,0 +1,343 @@
+#include "orchestrator/pipeline/job.h"
+
+#include <link.h>
+
+#include <algorithm>
+#include <fstream>
+#include <new>
+
+#include "core/base/cat.h"
+#include "core/platform/clock.h"
+#include "core/platform/cpu.h"
+#include "core/platform/file.h"
+#include "orchestrator/pipeline/values.h"
+
+namespace apr::pipeline {
+namespace {
+
+constexpr std::size_t kMaxPrinted = 4096;
+
+/// The programs whose code decides results: ourselves and the core library.
+std::vector<std::string> program_files() {
+  std::vector<std::string> files{"/proc/self/exe"};
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, std::size_t, void* data) {
+        const std::string_view path = info->dlpi_name == nullptr ? "" : info->dlpi_name;
+        const std::size_t slash = path.rfind('/');
+        const std::string_view name = slash == path.npos ? path : path.substr(slash + 1);
+        if (name.starts_with("libapr.so")) {
+          static_cast<std::vector<std::string>*>(data)->emplace_back(path);
+        }
+        return 0;
+      },
+      &files);
+  return files;
+}
+
+std::string beginning_of(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string text(kMaxPrinted, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(std::max<std::streamsize>(file.gcount(), 0)));
+  return text;
+}
+
+/// File name of an output: its port, and the ending that the schema shows ("MODEL.apr").
+std::string output_file(const Param& param) {
+  const std::size_t dot = param.value_name.rfind('.');
+  return dot == std::string::npos ? param.name : param.name + param.value_name.substr(dot);
+}
+
+void replace_in_texts(Json& json, const std::string& from, const std::string& to) {
+  if (json.is_string()) {
+    const std::string& text = json.as_string();
+    if (text.starts_with(from)) json = to + text.substr(from.size());
+  } else if (json.is_array()) {
+    Json changed = Json::array();
+    for (Json item : json.as_array()) {
+      replace_in_texts(item, from, to);
+      changed.push_back(std::move(item));
+    }
+    json = std::move(changed);
+  } else if (json.is_object()) {
+    Json changed = Json::object();
+    for (auto [key, value] : json.as_object()) {
+      replace_in_texts(value, from, to);
+      changed.set(key, std::move(value));
+    }
+    json = std::move(changed);
+  }
+}
+
+std::string shown(const Json& value) {
+  return value.is_null() ? "nothing" : value.dump();
+}
+
+/// The first member that differs between two objects.
+std::string changed_member(const Json& before, const Json& now) {
+  for (const auto& [name, value] : now.as_object()) {
+    if (before[name] != value) return name;
+  }
+  for (const auto& [name, value] : before.as_object()) {
+    if (!now.contains(name)) return name;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<InputUse> Workshop::input(const std::string& path) {
+  InputUse use;
+  use.path = path;
+  if (has_scheme(path)) {
+    const std::string scheme = path.substr(0, path.find("://"));
+    return make_error(
+        ErrorCode::unsupported, cat("sources of the form ", scheme, ":// cannot be opened"), path,
+        scheme == "hf"
+            ? "the hub importer is not part of this version yet: download the model and name its "
+              "folder instead"
+            : "name a file or a folder");
+  }
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (const auto known = outputs_.find(path); known != outputs_.end()) {
+      use.digest = known->second.digest;
+      return use;
+    }
+  }
+  APR_ASSIGN(auto entry, book_.digest(path));
+  use.digest = entry.digest;
+  use.artifact = std::move(entry.artifact);
+  use.foreign = true;
+  return use;
+}
+
+void Workshop::learn(const CacheEntry& entry) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (const Output& output : entry.outputs) outputs_[output.path] = output;
+}
+
+std::optional<Output> Workshop::known_output(const std::string& path) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto known = outputs_.find(path);
+  if (known == outputs_.end()) return std::nullopt;
+  return known->second;
+}
+
+Result<std::string> Workshop::program_digest() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!program_digest_.empty()) return program_digest_;
+  }
+  Sha256 hash;
+  for (const std::string& file : program_files()) {
+    APR_ASSIGN(const auto entry, book_.digest(file));
+    hash.update(entry.digest.hex());
+  }
+  const std::string digest = hash.finish().hex();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  program_digest_ = digest;
+  return digest;
+}
+
+Result<PluginUse> Workshop::plugin(const std::string& kind, const std::string& id) {
+  const std::string name = cat(kind, "/", id);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (const auto known = plugin_digests_.find(name); known != plugin_digests_.end()) {
+    return known->second;
+  }
+  PluginUse use;
+  use.name = name;
+  APR_ASSIGN(use.digest, plugins_.digest_of(kind, id));
+  for (const PluginInfo& info : plugins_.plugins()) {
+    if (info.sha256 == use.digest.hex()) use.plugin = cat(info.name, " ", info.version);
+  }
+  plugin_digests_[name] = use;
+  return use;
+}
+
+Result<PreparedJob> Workshop::prepare(Job job) {
+  PreparedJob prepared;
+  const VerbInfo& info = job.verb->info();
+  // Outputs are not chosen yet; any text will do for the check.
+  Json complete = job.params;
+  for (const std::string& port : job.ports) complete.set(port, port);
+  APR_ASSIGN(const Values checked, check_params(info.params, complete));
+
+  Json parameters = Json::object();
+  Json inputs = Json::object();
+  Json object = Json::object();
+  for (const Param& param : info.params) {
+    const Json* value = checked.json().find(param.name);
+    if (value == nullptr || param.role == ParamRole::output) continue;
+    object.set(param.name, *value);
+    if (param.role == ParamRole::input) {
+      Json digests = Json::array();
+      const JsonArray paths = value->is_array() ? value->as_array() : JsonArray{*value};
+      for (const Json& path : paths) {
+        APR_ASSIGN(InputUse use, input(path.as_string()));
+        digests.push_back(use.digest.hex());
+        prepared.inputs.push_back(std::move(use));
+      }
+      inputs.set(param.name, value->is_array() ? std::move(digests) : digests.as_array()[0]);
+    } else if (param.affects_result && !param.cli_only) {
+      parameters.set(param.name, *value);
+    }
+  }
+  prepared.values = Values(std::move(object));
+
+  Json plugins = Json::object();
+  for (const auto& [kind, id] : job.verb->plugins_used(prepared.values)) {
+    APR_ASSIGN(PluginUse use, plugin(kind, id));
+    plugins.set(use.name, use.digest.hex());
+    prepared.plugins.push_back(std::move(use));
+  }
+  Json ports = Json::array();
+  for (const std::string& port : job.ports) ports.push_back(port);
+  APR_ASSIGN(std::string program, program_digest());
+
+  Json& components = prepared.components;
+  components.set("stage", info.name);
+  components.set("version", APR_VERSION);
+  components.set("program", std::move(program));
+  components.set("cpu", name_of(cpu_level()));
+  components.set("plugins", std::move(plugins));
+  components.set("parameters", std::move(parameters));
+  components.set("inputs", std::move(inputs));
+  components.set("outputs", std::move(ports));
+  prepared.key = sha256(components.dump()).hex();
+  prepared.job = std::move(job);
+  return prepared;
+}
+
+std::optional<CacheEntry> Workshop::find(const PreparedJob& job) const {
+  if (!job.job.verb->info().reproducible) return std::nullopt;
+  return cache_.find(job.key);
+}
+
+std::shared_ptr<std::mutex> Workshop::lock_for(const std::string& key) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  auto& entry = running_[key];
+  if (!entry) entry = std::make_shared<std::mutex>();
+  return entry;
+}
+
+Result<JobResult> Workshop::run(const PreparedJob& job, Progress& progress, unsigned threads,
+                                std::string& failed_output) {
+  const std::shared_ptr<std::mutex> mutex = lock_for(job.key);
+  const std::lock_guard<std::mutex> lock(*mutex);
+  if (auto entry = find(job)) {
+    JobResult result;
+    result.cached = true;
+    result.entry = *std::move(entry);
+    learn(result.entry);
+    return result;
+  }
+  return execute(job, progress, threads, failed_output);
+}
+
+Status Workshop::check_inputs_unchanged(const PreparedJob& job) const {
+  for (const InputUse& use : job.inputs) {
+    if (!use.foreign) continue;
+    APR_ASSIGN(const Artifact now, look_at_artifact(use.path));
+    if (now != use.artifact) {
+      return make_error(ErrorCode::io, "the input changed while the stage ran", use.path,
+                        "run again; the result was thrown away");
+    }
+  }
+  return {};
+}
+
+Result<JobResult> Workshop::execute(const PreparedJob& job, Progress& progress, unsigned threads,
+                                    std::string& failed_output) {
+  const VerbInfo& info = job.job.verb->info();
+  APR_ASSIGN(const std::string work, state_.make_temporary_folder(job.key.substr(0, 12)));
+  struct Remover {
+    const std::string& folder;
+    ~Remover() { remove_all(folder); }
+  } const remover{work};
+
+  Values values = job.values;
+  std::vector<std::pair<std::string, std::string>> outputs;
+  for (const Param& param : info.params) {
+    const auto& ports = job.job.ports;
+    if (std::find(ports.begin(), ports.end(), param.name) == ports.end()) continue;
+    outputs.emplace_back(param.name, output_file(param));
+    values.set(param.name, join_path(work, outputs.back().second));
+  }
+  const std::string out_path = cat(work, "/out.txt");
+  const std::string notes_path = cat(work, "/notes.txt");
+  const std::uint64_t start = monotonic_ns();
+  Result<Outcome> outcome = Outcome{};
+  {
+    std::ofstream out(out_path, std::ios::binary);
+    std::ofstream notes(notes_path, std::ios::binary);
+    if (!out || !notes) return make_error(ErrorCode::io, "cannot write here", work);
+    RunContext context{.params = values,
+                       .plugins = plugins_,
+                       .progress = progress,
+                       .out = out,
+                       .notes = notes,
+                       .threads = threads};
+    try {
+      outcome = job.job.verb->run(context);
+    } catch (const std::bad_alloc&) {
+      outcome = make_error(ErrorCode::generic, "out of memory", "",
+                           "run fewer stages at a time with -j 1");
+    } catch (const std::exception& exception) {
+      outcome = make_error(ErrorCode::generic, cat("unexpected failure: ", exception.what()));
+    }
+    out.flush();
+    if (outcome && !out) {
+      outcome = make_error(ErrorCode::io, "what the stage printed could not be written", work,
+                           "is the disk full?");
+    }
+  }
+  const double seconds = static_cast<double>(monotonic_ns() - start) / 1e9;
+  if (!outcome || outcome->exit_code != 0) {
+    failed_output = cat(beginning_of(out_path), beginning_of(notes_path));
+  }
+  if (!outcome) return std::move(outcome).error();
+  JobResult result;
+  result.exit_code = outcome->exit_code;
+  if (outcome->exit_code != 0) {
+    result.entry.report = outcome->report;
+    result.entry.seconds = seconds;
+    return result;
+  }
+  APR_TRY(check_inputs_unchanged(job));
+  Json report = outcome->report;
+  replace_in_texts(report, work, cat(state_.cache_folder(), "/", job.key));
+  if (!info.reproducible) remove_all(cat(state_.cache_folder(), "/", job.key));
+  APR_ASSIGN(result.entry, cache_.store(job.key, job.components, work, outputs, report, seconds));
+  learn(result.entry);
+  return result;
+}
+
+std::string printed_by(const CacheEntry& entry) {
+  return beginning_of(cat(entry.folder, "/out.txt"));
+}
+
+std::string difference(const Json& before, const Json& now) {
+  if (before == now) return {};
+  if (before["stage"] != now["stage"]) return "another stage is used";
+  if (before["version"] != now["version"] || before["program"] != now["program"]) {
+    return "apr itself changed";
+  }
+  if (before["parameters"] != now["parameters"]) {
+    const std::string name = changed_member(before["parameters"], now["parameters"]);
+    return cat("parameter '", name, "' changed from ", shown(before["parameters"][name]), " to ",
+               shown(now["parameters"][name]));
+  }
+  if (before["inputs"] != now["inputs"]) {
+    return cat("input '", changed_member(before["inputs"], now["inputs"]), "' changed");
+  }
+  if (before["plugins"] != now["plugins"]) {
+    return cat("plugin ", changed_member(before["plugins"], now["plugins"]), " changed");
+  }
+  if (before["cpu"] != now["cpu"]) return "another kind of processor";
+  if (before["outputs"] != now["outputs"]) return "other outputs are wanted";
+  return "something else changed";
+}
+
+}  // namespace apr::pipeline

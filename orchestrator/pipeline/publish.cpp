@@ -1,0 +1,119 @@
+#include "orchestrator/pipeline/publish.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+#include "core/base/cat.h"
+#include "core/platform/file.h"
+#include "orchestrator/pipeline/state.h"
+
+namespace apr::pipeline {
+namespace {
+
+Error failed(std::string_view what, const std::string& path) {
+  return make_error(ErrorCode::io, cat("cannot ", what, ": ", std::strerror(errno)), path);
+}
+
+Status copy_file(const std::string& from, const std::string& to) {
+  APR_ASSIGN(const auto mapping, FileMapping::open(from));
+  APR_ASSIGN(AtomicFile file, AtomicFile::create(to, false));
+  APR_TRY(file.write(mapping->bytes()));
+  return file.commit();
+}
+
+Status link_or_copy(const std::string& from, const std::string& to) {
+  if (::link(from.c_str(), to.c_str()) == 0) return {};
+  return copy_file(from, to);
+}
+
+Status place_all(const Output& output, const std::string& target) {
+  if (!output.folder) return link_or_copy(output.path, target);
+  APR_TRY(make_folders(target));
+  APR_ASSIGN(const Artifact artifact, look_at_artifact(output.path));
+  for (const FileFacts& file : artifact.files) {
+    const std::string whole = join_path(target, file.name);
+    APR_TRY(make_folders(parent_path(whole)));
+    APR_TRY(link_or_copy(join_path(output.path, file.name), whole));
+  }
+  return flush_folder(target);
+}
+
+std::string temporary_name(const std::string& target) {
+  return join_path(parent_path(target), cat(".", base_name(target), ".apr-tmp"));
+}
+
+}  // namespace
+
+PlaceLock::~PlaceLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+Result<PlaceLock> PlaceLock::take(const State& state) {
+  const std::string path = cat(state.folder(), "/places.lock");
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) return failed("open", path);
+  PlaceLock lock(descriptor);
+  while (::flock(descriptor, LOCK_EX) != 0) {
+    if (errno != EINTR) return failed("lock", path);
+  }
+  return lock;
+}
+
+Status publish_json(const Json& json, const std::string& target) {
+  const std::string fresh = temporary_name(target);
+  remove_all(fresh);
+  std::string text = json.dump(2) + "\n";
+  if (const auto there = read_file(target, text.size()); there && *there == text) return {};
+  APR_TRY(write_json(fresh, json));
+  if (std::rename(fresh.c_str(), target.c_str()) != 0) return failed("put in place", target);
+  return flush_folder(parent_path(target));
+}
+
+Result<bool> publish(const Output& output, const std::string& target, const std::string& ours,
+                     bool force, DigestBook& book) {
+  const std::string fresh = temporary_name(target);
+  remove_all(fresh);
+  APR_ASSIGN(const FileStatus status, file_status(target));
+  if (status.kind != FileKind::missing) {
+    const auto there = book.digest(target);
+    if (there && there->digest == output.digest &&
+        (status.kind == FileKind::folder) == output.folder) {
+      return false;
+    }
+    const bool mine = there && there->digest.hex() == ours;
+    if (!mine && !force) {
+      return make_error(ErrorCode::validation, "this output place holds something else already",
+                        target, "move it away, or replace it with --force");
+    }
+  }
+  const std::string folder = parent_path(target);
+  APR_TRY(make_folders(folder));
+  struct Remover {
+    const std::string& path;
+    ~Remover() { remove_all(path); }
+  } const remover{fresh};
+  APR_TRY(place_all(output, fresh));
+  // A rename replaces a file by a file; a folder changes places with what was there, which then
+  // goes.
+  const bool swap =
+      status.kind != FileKind::missing && (output.folder || status.kind != FileKind::file);
+  if (swap) {
+    if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) != 0) {
+      remove_all(target);
+      if (std::rename(fresh.c_str(), target.c_str()) != 0) return failed("put in place", target);
+    }
+  } else if (std::rename(fresh.c_str(), target.c_str()) != 0) {
+    return failed("put in place", target);
+  }
+  APR_TRY(flush_folder(folder));
+  return true;
+}
+
+}  // namespace apr::pipeline

@@ -1,0 +1,39 @@
+// Putting results at their final places.
+#pragma once
+
+#include <string>
+
+#include "core/base/result.h"
+#include "orchestrator/pipeline/cache.h"
+#include "orchestrator/pipeline/content.h"
+#include "orchestrator/pipeline/state.h"
+
+namespace apr::pipeline {
+
+/// Puts a cached output at `target`, complete or not at all: hard links where the file system
+/// allows, copies elsewhere, under a temporary name beside the target, then one rename. The
+/// temporary name is always the same, so that what a killed process left is removed by the next. A
+/// target that already has these bytes is left alone. What was not put there by a pipeline (its
+/// digest is not `ours`) is replaced only with `force`. Returns true if the target was written. One
+/// at a time: callers hold `PlaceLock`.
+Result<bool> publish(const Output& output, const std::string& target, const std::string& ours,
+                     bool force, DigestBook& book);
+
+/// Writes JSON beside the pipeline: like publish(), it leaves nothing for ever if the process is
+/// killed.
+Status publish_json(const Json& json, const std::string& target);
+
+/// Held while final places are written: by one process and thread at a time for each state folder.
+class PlaceLock {
+ public:
+  static Result<PlaceLock> take(const State& state);
+  PlaceLock(PlaceLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
+  PlaceLock& operator=(PlaceLock&&) = delete;
+  ~PlaceLock();
+
+ private:
+  explicit PlaceLock(int descriptor) : descriptor_(descriptor) {}
+  int descriptor_;
+};
+
+}  // namespace apr::pipeline

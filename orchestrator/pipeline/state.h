@@ -1,0 +1,70 @@
+// The state folder: cache, runs, and temporary folders that survive no owner.
+//
+//   <state>/cache/<key>/      results (cache.h)
+//   <state>/runs/<id>/        what each run did: run.json, logs
+//   <state>/records/<name>    per pipeline: what the keys were made of last time, and what was
+//   published <state>/digests.json      digests of files already seen <state>/tmp/<owner>/ work in
+//   progress; <owner>.lock is locked for as long as the owner lives
+//
+// Several processes may use one state folder. Whatever a killed process leaves in tmp/ is removed
+// by the next one that starts: a lock goes with its process, however that ends.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include "core/base/json.h"
+#include "core/base/result.h"
+
+namespace apr::pipeline {
+
+class State {
+ public:
+  /// Makes the folder if need be, takes an owner's lock and removes what dead owners left.
+  static Result<State> open(std::string folder);
+  /// Without an owner: for commands that only look. A missing folder is fine.
+  static State look_at(std::string folder);
+  State(State&& other) noexcept;
+  State& operator=(State&&) = delete;
+  ~State();
+
+  const std::string& folder() const { return folder_; }
+  std::string cache_folder() const { return folder_ + "/cache"; }
+  std::string digest_file() const { return folder_ + "/digests.json"; }
+  std::string run_folder(std::string_view id) const;
+  const std::string& owner() const { return owner_; }
+
+  /// A new empty folder under tmp/, removed with the owner at the latest.
+  Result<std::string> make_temporary_folder(std::string_view hint);
+
+  /// A new run's id, greater than those before; its folder exists.
+  Result<std::string> make_run();
+  /// The newest run of a pipeline, or null.
+  Json last_run(std::string_view pipeline) const;
+  /// True while the process that took this owner's name lives.
+  bool is_alive(std::string_view owner) const;
+
+  /// records/<name>: null if there is none.
+  Json record(std::string_view name) const;
+  Status set_record(std::string_view name, const Json& record) const;
+
+ private:
+  State() = default;
+  Status take_owner();
+  void remove_leftovers() const;
+
+  std::string folder_;
+  std::string owner_;
+  int lock_ = -1;
+  std::atomic<unsigned> temporaries_{0};
+};
+
+/// Writes JSON to a file, atomically.
+Status write_json(const std::string& path, const Json& json);
+/// Removes a file or a folder with all it holds; what is not there is fine.
+void remove_all(const std::string& path) noexcept;
+/// Makes a rename in this folder last.
+Status flush_folder(const std::string& path);
+
+}  // namespace apr::pipeline
