@@ -34,6 +34,11 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_L
   # False alarms of GCC 12: on std::string (bug 105651) and on std::variant. clang and the sanitizers watch both.
   target_compile_options(apr_flags INTERFACE -Wno-restrict -Wno-maybe-uninitialized)
 endif()
+if(CMAKE_SYSTEM_NAME STREQUAL "WASI")
+  # Sizes are 64 bits wide in all code; where memory has 32, what is allocated or indexed was compared with
+  # bytes that are there.
+  target_compile_options(apr_flags INTERFACE -Wno-shorten-64-to-32)
+endif()
 if(APR_WARNINGS_AS_ERRORS)
   target_compile_options(apr_flags INTERFACE -Werror)
 endif()
