@@ -99,8 +99,9 @@ Result<MemoryPlan> plan_memory(const Graph& graph, const RowLimits& limits,
     sizes[id] = *aligned;
     order.push_back(id);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](ValueId a, ValueId b) { return sizes[a] > sizes[b]; });
+  std::sort(order.begin(), order.end(), [&](ValueId a, ValueId b) {
+    return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : a < b;
+  });
 
   std::vector<Placed> placed;
   placed.reserve(order.size());

@@ -82,10 +82,15 @@ class Checker {
 
   void compare_top(const std::string& prompt, const JsonArray& expected,
                    const std::vector<float>& logits) {
+    if (std::any_of(logits.begin(), logits.end(), [](float x) { return std::isnan(x); })) {
+      problem(cat(prompt, " top: a logit is not a number"));
+      return;
+    }
     std::vector<std::size_t> order(logits.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+      return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+    });
     for (std::size_t i = 0; i < expected.size(); ++i) {
       if (static_cast<std::int64_t>(order[i]) == expected[i].as_integer()) continue;
       problem(cat(prompt, " top ", i, ": id ", order[i], ", expected ", expected[i].as_integer()));
