@@ -47,7 +47,7 @@ Inventory take_inventory(const Graph& graph, const Architecture& architecture,
     }
     used.insert(entry->name);
     const Shape found = transformed(entry->view.shape, parameter.transforms);
-    if (!(found == parameter.shape)) {
+    if (!std::ranges::equal(found.dims(), parameter.shape.dims())) {
       wrong.try_emplace(entry->name, Inventory::Mismatch{entry->name, found, parameter.shape});
     }
   }

@@ -1,0 +1,54 @@
+#include "orchestrator/stages/load_model.h"
+
+#include <utility>
+
+#include "core/base/cat.h"
+#include "orchestrator/stages/open_package.h"
+#include "orchestrator/stages/params.h"
+
+namespace apr {
+
+Param backend_param() {
+  Param param = text_param("backend", "NAME", "what computes: cpu, reference, or a plugin's");
+  param.fallback = Json("cpu");
+  return param;
+}
+
+Param mode_param(Mode fallback) {
+  Param param;
+  param.name = "mode";
+  param.type = ParamType::choice;
+  param.choices = {"exact", "deterministic", "fast"};
+  param.fallback = Json(name_of(fallback));
+  param.help =
+      "exact: float32 throughout; deterministic: activations may be rounded to 8 bits before "
+      "quantized weights; fast: kernels may also depend on the batch";
+  return param;
+}
+
+Param allow_synthetic_param() {
+  return flag_param("allow-synthetic", "accept a model whose weights are made up, not trained");
+}
+
+Result<Model> load_model(RunContext& context, const std::string& path, CompileOptions compile) {
+  const auto mode = mode_from_name(context.params.text("mode"));
+  if (!mode) return make_error(ErrorCode::usage, "unknown --mode");
+  APR_ASSIGN(Package package, open_any(context, path));
+  compile.mode = *mode;
+  compile.team = std::make_shared<Team>(context.threads);
+  ModelOptions options;
+  options.backend = context.params.text("backend");
+  options.compile = std::move(compile);
+  options.allow_synthetic = context.params.flag("allow-synthetic");
+  return Model::load(std::move(package), context.registry(), options);
+}
+
+Status require_causal(const Model& model, std::string_view verb) {
+  if (model.facts().causal) return {};
+  return make_error(ErrorCode::unsupported,
+                    cat("apr ", verb, " works with models that predict the next token; ",
+                        model.facts().architecture, " does not"),
+                    model.package().path());
+}
+
+}  // namespace apr

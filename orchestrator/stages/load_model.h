@@ -1,0 +1,23 @@
+// Loading a model to run it: the parameters that the verbs which do so share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/runtime/model.h"
+#include "orchestrator/stages/verb.h"
+
+namespace apr {
+
+Param backend_param();
+Param mode_param(Mode fallback);
+Param allow_synthetic_param();
+
+/// Opens `path` and compiles it with the verb's --backend, --mode and --allow-synthetic. `compile`
+/// holds the rest; mode and team are filled in here.
+Result<Model> load_model(RunContext& context, const std::string& path, CompileOptions compile);
+
+/// Fails with the verb's name unless the model predicts next tokens.
+Status require_causal(const Model& model, std::string_view verb);
+
+}  // namespace apr
