@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/base/cat.h"
+#include "core/base/number.h"
 #include "core/package/package.h"
 #include "core/plugin/static_plugins.h"
 #include "core/runtime/generator.h"
@@ -70,12 +71,11 @@ Status parse_number(std::string_view option, std::string_view text, Number& out)
   return usage(cat(option, " wants a number, not '", text, "'"));
 }
 
-/// libc++ of the WASI toolchain has no from_chars for floating point.
-Status parse_real(std::string_view option, const std::string& text, double& out) {
-  char* end = nullptr;
-  out = std::strtod(text.c_str(), &end);
-  if (!text.empty() && end == text.c_str() + text.size()) return {};
-  return usage(cat(option, " wants a number, not '", text, "'"));
+Status parse_real(std::string_view option, std::string_view text, double& out) {
+  const auto number = parse_double(text);
+  if (!number) return usage(cat(option, " wants a number, not '", text, "'"));
+  out = *number;
+  return {};
 }
 
 Status parse_value(Options& options, std::string_view name, const std::string& value) {

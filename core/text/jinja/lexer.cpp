@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "core/base/cat.h"
+#include "core/base/number.h"
 #include "core/text/jinja/characters.h"
 
 namespace apr::jinja {
@@ -264,11 +265,16 @@ class Lexer {
     Token& token = put(is_float ? TokenKind::number : TokenKind::integer, begin, text);
     const char* first = text.data();
     const char* last = first + text.size();
-    const auto read = is_float ? std::from_chars(first, last, token.number)
-                               : std::from_chars(first, last, token.integer);
-    if (read.ec != std::errc{} || read.ptr != last) {
-      return error(begin, cat("the number ", text, " is out of range"));
+    bool fits = false;
+    if (is_float) {
+      const auto number = parse_double(text);
+      fits = number.has_value();
+      token.number = number.value_or(0);
+    } else {
+      const auto read = std::from_chars(first, last, token.integer);
+      fits = read.ec == std::errc{} && read.ptr == last;
     }
+    if (!fits) return error(begin, cat("the number ", text, " is out of range"));
     return {};
   }
 

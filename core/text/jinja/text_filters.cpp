@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/base/cat.h"
+#include "core/base/number.h"
 #include "core/text/jinja/builtins.h"
 #include "core/text/jinja/characters.h"
 #include "core/text/jinja/filters.h"
@@ -28,12 +29,7 @@ std::string_view without_space(std::string_view text) {
 std::optional<double> read_float(std::string_view text) {
   text = without_space(text);
   if (text.starts_with('+')) text.remove_prefix(1);
-  double number = 0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (text.empty() || read.ec != std::errc{} || read.ptr != text.data() + text.size()) {
-    return std::nullopt;
-  }
-  return number;
+  return parse_double(text);
 }
 
 std::optional<std::int64_t> to_whole(double number) {
@@ -72,7 +68,9 @@ Result<Value> title(const Call& call) {
                  (c.code < 0x80 && std::string_view("-({[<").find(static_cast<char>(c.code)) !=
                                        std::string_view::npos));
     if (end || breaks) {
-      out.append(with_case(text.slice(begin, i), Case::capitalized, call.in.meter()));
+      const std::size_t head = begin < i ? begin + character_at(s, begin).size : i;
+      out.append(with_case(text.slice(begin, head), Case::upper, call.in.meter()));
+      out.append(with_case(text.slice(head, i), Case::lower, call.in.meter()));
       if (breaks) out.append(text.slice(i, i + c.size));
       begin = i + c.size;
     }
@@ -156,6 +154,7 @@ Result<Value> round(const Call& call) {
   if (precision < -300 || precision > 300) return call.fail("round: the precision is out of range");
   const double value = call.self.number();
   if (method == "common") {
+    if (call.self.is_whole() && precision >= 0) return Value(call.self.whole());
     if (precision < 0) {
       const double unit = std::pow(10.0, static_cast<double>(-precision));
       return Value(std::nearbyint(value / unit) * unit);
@@ -165,9 +164,8 @@ Result<Value> round(const Call& call) {
     const auto end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed,
                                    static_cast<int>(precision))
                          .ptr;
-    double rounded = value;
-    std::from_chars(text, end, rounded);
-    return Value(rounded);
+    return Value(
+        parse_double(std::string_view(text, static_cast<std::size_t>(end - text))).value_or(value));
   }
   if (method != "ceil" && method != "floor") {
     return call.fail(cat("round has no method ", method.substr(0, 20)));

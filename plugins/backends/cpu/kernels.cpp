@@ -19,7 +19,7 @@ const WeightKernels* KernelTable::weights(Type type) const {
   }
 }
 
-const KernelTable& table_for(CpuLevel level) {
+const KernelTable& table_for([[maybe_unused]] CpuLevel level) {
 #if defined(__x86_64__)
   if (level >= CpuLevel::avx2) return kAvx2Kernels;
 #endif

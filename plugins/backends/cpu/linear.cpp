@@ -112,7 +112,7 @@ class LinearKernel final : public NodeKernel {
 
   bool run_panel(const RowsView& x, const RowsView& y, Size begin, Size count, float* panel) const {
     if (kernels_ == nullptr) {
-      if (!decode(weight_, begin * columns_, {panel, count * columns_})) return false;
+      if (!decode(weight_, begin * columns_, std::span(panel, count * columns_))) return false;
     } else {
       for (Size r = 0; r < count; ++r) {
         kernels_->decode(stored(begin + r), columns_, panel + r * columns_);
