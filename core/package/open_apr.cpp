@@ -2,6 +2,7 @@
 #include "core/formats/apr/metadata.h"
 #include "core/formats/apr/table.h"
 #include "core/formats/bytes.h"
+#include "core/package/apr_image.h"
 #include "core/package/lineage.h"
 #include "core/package/package.h"
 
@@ -9,13 +10,15 @@ namespace apr {
 
 namespace {
 
-std::span<const std::byte> section_bytes(const FileMapping& file, const AprSection& section) {
-  return file.bytes().subspan(static_cast<std::size_t>(section.offset),
-                              static_cast<std::size_t>(section.size));
+std::span<const std::byte> section_bytes(std::span<const std::byte> file,
+                                         const AprSection& section) {
+  return file.subspan(static_cast<std::size_t>(section.offset),
+                      static_cast<std::size_t>(section.size));
 }
 
 /// What our own sections hold. Their digests are checked by verify_apr(); here their structure is.
-Status read_sections(const FileMapping& file, const AprTable& table, Package::Parts& parts) {
+Status read_sections(std::span<const std::byte> file, const AprTable& table,
+                     Package::Parts& parts) {
   if (const AprSection* section = table.sections.find(AprSectionType::files)) {
     APR_ASSIGN(parts.files, decode_apr_files(section_bytes(file, *section)));
   }
@@ -39,13 +42,18 @@ Status read_sections(const FileMapping& file, const AprTable& table, Package::Pa
 
 Result<Package> open_apr(const std::string& path) {
   APR_ASSIGN(const std::shared_ptr<const FileMapping> file, FileMapping::open(path));
-  APR_ASSIGN(AprTable table, read_apr_table(file->bytes(), path));
+  return open_apr_image(file->bytes(), path, {file});
+}
+
+Result<Package> open_apr_image(std::span<const std::byte> bytes, const std::string& path,
+                               std::vector<std::shared_ptr<const FileMapping>> mappings) {
+  APR_ASSIGN(AprTable table, read_apr_table(bytes, path));
   Package::Parts parts;
   parts.path = path;
   parts.format = "apr";
-  parts.mappings.push_back(file);
+  parts.mappings = std::move(mappings);
   parts.trust_problem = table.sections.problem;
-  if (auto status = read_sections(*file, table, parts); !status) {
+  if (auto status = read_sections(bytes, table, parts); !status) {
     return std::move(status).error().within(path);
   }
   if (const auto config = parts.files.find("config.json"); config != parts.files.end()) {
@@ -58,8 +66,8 @@ Result<Package> open_apr(const std::string& path) {
     TensorEntry entry;
     entry.view.type = tensor.type;
     entry.view.shape = tensor.shape;
-    entry.view.data = file->bytes().subspan(static_cast<std::size_t>(tensor.offset),
-                                            static_cast<std::size_t>(tensor.size));
+    entry.view.data = bytes.subspan(static_cast<std::size_t>(tensor.offset),
+                                    static_cast<std::size_t>(tensor.size));
     entry.name = std::move(tensor.name);
     entry.alias_of = std::move(tensor.alias_of);
     parts.tensors.push_back(std::move(entry));

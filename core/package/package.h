@@ -32,10 +32,10 @@ struct TensorEntry {
 /// One step of a model's history. Everything in it is hashed, so nothing in it depends on when or
 /// where the step ran.
 struct LineageRecord {
-  std::string stage;                    ///< verb: "import", "convert"
-  std::string tool;                     ///< "apr 0.1.0"
-  std::string plugin;                   ///< "importers/safetensors 0.1.0", may be empty
-  Json parameters = Json::object();     ///< canonical, without paths
+  std::string stage;                 ///< verb: "import", "convert"
+  std::string tool;                  ///< "apr 0.1.0"
+  std::string plugin;                ///< "importers/safetensors 0.1.0", may be empty
+  Json parameters = Json::object();  ///< canonical, without paths
   struct Input {
     std::string name;  ///< base name of the file, or the parent model's name
     Digest digest;     ///< SHA-256 of a file, or content root of a parent `.apr`
@@ -43,8 +43,8 @@ struct LineageRecord {
   std::vector<Input> inputs;
 };
 
-/// An opened model: tables copied and checked, tensor bytes mapped, never copied. Immutable once built
-/// and safe to read from many threads. Cheap to move; copies share the mappings.
+/// An opened model: tables copied and checked, tensor bytes mapped, never copied. Immutable once
+/// built and safe to read from many threads. Cheap to move; copies share the mappings.
 class APR_API Package {
  public:
   /// Hugging Face's config.json of the model (the original file where the source had one).
@@ -67,8 +67,8 @@ class APR_API Package {
   const std::string& format() const { return format_; }  ///< "apr", "safetensors"
   /// Content root of an `.apr` with a trust section; nothing for other sources.
   const std::optional<Digest>& content_root() const { return content_root_; }
-  /// Why the trust section of an `.apr` cannot be used (another tool rewrote the file); empty if it can,
-  /// or if there never was one.
+  /// Why the trust section of an `.apr` cannot be used (another tool rewrote the file); empty if it
+  /// can, or if there never was one.
   const std::string& trust_problem() const { return trust_problem_; }
   /// True for weights that were made up, not trained (metadata "synthetic": true).
   bool synthetic() const;
@@ -78,8 +78,8 @@ class APR_API Package {
   /// An error if a mapped source changed since it was opened.
   Status check_unchanged() const;
 
-  /// Filled by readers; checks that names are unique and every view has exactly the bytes its type and
-  /// shape need, sorts, and points aliases at existing tensors.
+  /// Filled by readers; checks that names are unique and every view has exactly the bytes its type
+  /// and shape need, sorts, and points aliases at existing tensors.
   struct Parts {
     std::string path;
     std::string format;
@@ -112,8 +112,8 @@ class APR_API Package {
   std::vector<std::shared_ptr<const Tensor>> owned_;
 };
 
-/// Opens an `.apr` file as a package. Checks header, metadata, index, bounds, overlaps and the truncation
-/// invariant; digests and checksums of the data are checked by verify_apr() only.
+/// Opens an `.apr` file as a package. Checks header, metadata, index, bounds, overlaps and the
+/// truncation invariant; digests and checksums of the data are checked by verify_apr() only.
 APR_API Result<Package> open_apr(const std::string& path);
 
 }  // namespace apr

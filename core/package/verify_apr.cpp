@@ -5,6 +5,7 @@
 #include "core/formats/apr/layout.h"
 #include "core/formats/apr/table.h"
 #include "core/formats/bytes.h"
+#include "core/package/apr_image.h"
 #include "core/package/lineage.h"
 #include "core/package/write.h"
 
@@ -70,7 +71,9 @@ class Verifier {
             {section.offset, section.offset + section.size, name_of_section(section.type)});
       }
     }
-    std::ranges::stable_sort(parts, {}, &Range::begin);
+    std::ranges::sort(parts, [](const Range& a, const Range& b) {
+      return a.begin != b.begin ? a.begin < b.begin : a.end < b.end;
+    });
     return parts;
   }
 
@@ -183,11 +186,16 @@ class Verifier {
 
 }  // namespace
 
+AprVerification verify_apr_image(std::span<const std::byte> bytes, const AprTable& table,
+                                 const std::function<void(std::uint64_t)>& progress) {
+  return Verifier(bytes, table, progress).run();
+}
+
 Result<AprVerification> verify_apr(const std::string& path,
                                    const std::function<void(std::uint64_t)>& progress) {
   APR_ASSIGN(const std::shared_ptr<const FileMapping> file, FileMapping::open(path));
   APR_ASSIGN(const AprTable table, read_apr_table(file->bytes(), path));
-  AprVerification found = Verifier(file->bytes(), table, progress).run();
+  AprVerification found = verify_apr_image(file->bytes(), table, progress);
   APR_TRY(file->check_unchanged());
   return found;
 }

@@ -10,8 +10,8 @@
 
 namespace apr {
 
-/// What the new file shall hold. Tensors are written in the given order (sorted by name) and asked for
-/// one at a time, so that no more than one produced tensor is in memory.
+/// What the new file shall hold. Tensors are written in the given order (sorted by name) and asked
+/// for one at a time, so that no more than one produced tensor is in memory.
 struct PackagePlan {
   struct PlannedTensor {
     std::string name;
