@@ -129,8 +129,8 @@ Result<Value> Interpreter::loop_attribute(const Value& object, std::string_view 
   if (name == "first") return Value(loop.index == 0);
   if (name == "last") return Value(loop.index + 1 == items.size());
   if (name == "length") return number(items.size());
-  if (name == "depth") return number(loop.nesting);
-  if (name == "depth0") return number(loop.nesting - 1);
+  if (name == "depth") return number(1);  // of recursion, which there is none of
+  if (name == "depth0") return number(0);
   if (name == "previtem") return loop.index > 0 ? items[loop.index - 1] : Value();
   if (name == "nextitem") return loop.index + 1 < items.size() ? items[loop.index + 1] : Value();
   if (name == "changed") {

@@ -147,7 +147,6 @@ Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement) {
 
   auto state = std::make_shared<LoopState>();
   state->items = items;
-  state->nesting = ++loop_nesting_;
   Flow flow = Flow::on;
   for (std::size_t i = 0; i < values.size() && flow != Flow::leave; ++i) {
     if (!meter_.step()) return limit(statement.at);
@@ -158,7 +157,6 @@ Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement) {
     APR_ASSIGN(flow, execute(statement.body));
     frames_.pop_back();
   }
-  --loop_nesting_;
   return Flow::on;
 }
 

@@ -104,7 +104,6 @@ class Interpreter {
   std::vector<std::map<std::string, Value, std::less<>>> namespaces_;
   std::optional<std::int64_t> now_;
   unsigned depth_ = 0;
-  std::size_t loop_nesting_ = 0;
 };
 
 /// How an expression reads in a message: "message.content", or "the value".

@@ -85,9 +85,10 @@ class JsonWriter {
     std::vector<const std::pair<Value, Value>*> entries;
     for (const auto& entry : dict.entries()) entries.push_back(&entry);
     if (style_.sort_keys) {
-      std::stable_sort(entries.begin(), entries.end(), [](const auto* a, const auto* b) {
-        return a->first.is_string() && b->first.is_string() &&
-               a->first.string() < b->first.string();
+      // Strings by their bytes, then whatever else is a key, in order of appearance.
+      std::sort(entries.begin(), entries.end(), [](const auto* a, const auto* b) {
+        if (a->first.is_string() != b->first.is_string()) return a->first.is_string();
+        return a->first.is_string() ? a->first.string() < b->first.string() : a < b;
       });
     }
     out_.put("{", false);

@@ -48,7 +48,7 @@ bool is_sequence(const Value& v) {
   return v.is_list() || v.is_dict() || v.is_string() || v.is_undefined();
 }
 bool is_callable(const Value& v) {
-  return v.kind() == Kind::function;
+  return v.kind() == Kind::function || v.is_undefined();
 }
 
 template <Operator Op>

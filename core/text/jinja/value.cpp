@@ -96,7 +96,8 @@ Dict::Dict(std::vector<std::pair<Value, Value>> entries) : entries_(std::move(en
   const auto less = [this](std::uint32_t a, std::uint32_t b) {
     return key_less(entries_[a].first, entries_[b].first);
   };
-  std::stable_sort(by_key_.begin(), by_key_.end(), less);
+  std::sort(by_key_.begin(), by_key_.end(),
+            [&](std::uint32_t a, std::uint32_t b) { return less(a, b) || (!less(b, a) && a < b); });
   bool repeated = false;
   for (std::size_t i = 1; i < by_key_.size() && !repeated; ++i) {
     repeated = !less(by_key_[i - 1], by_key_[i]);

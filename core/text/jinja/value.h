@@ -138,7 +138,6 @@ class Dict {
 struct LoopState {
   Value items;  ///< a list
   std::size_t index = 0;
-  std::size_t nesting = 0;
 };
 
 /// "string", "list", … as error messages name kinds.
