@@ -107,14 +107,18 @@ Error unknown_option(const VerbInfo& verb, const std::vector<const Param*>& para
     names.push_back("--" + param->name);
     for (const std::string& alias : param->aliases) names.push_back("--" + alias);
   }
-  std::string near = word.starts_with("--") ? nearest(word, names) : "";
-  if (near.empty() && word.starts_with("--")) {  // a shortened name: "--quant"
-    for (const std::string& name : names) {
-      if (name.starts_with(word)) near = name;
-    }
+  std::string near;
+  for (const std::string& name : names) {  // a shortened name: "--quant"
+    if (word.size() > 4 && name.starts_with(word)) near = name;
   }
+  if (near.empty() && word.starts_with("--")) near = nearest(word, names);
   return usage(cat("apr ", verb.name, " has no option '", word, "'"),
                near.empty() ? see_help(verb) : cat("did you mean '", near, "'?"));
+}
+
+Error missing_value(const std::string& word) {
+  return usage(cat("option '", word, "' needs a value"),
+               cat("a value that begins with a dash is written ", word, "=VALUE"));
 }
 
 /// Boost's complaint in our words.
@@ -126,8 +130,7 @@ Error translated(const VerbInfo& verb, const std::vector<const Param*>& params,
   if (const auto* syntax = dynamic_cast<const po::invalid_syntax*>(&error)) {
     const std::string word = option_word(syntax->tokens());
     if (syntax->kind() == po::invalid_syntax::missing_parameter) {
-      return usage(cat("option '", word, "' needs a value"),
-                   cat("a value that begins with a dash is written ", word, "=VALUE"));
+      return missing_value(word);
     }
     if (syntax->kind() == po::invalid_syntax::extra_parameter) {
       return usage(cat("option '", word, "' takes no value"), see_help(verb));
@@ -176,6 +179,16 @@ std::vector<const Param*> positionals_of(const VerbInfo& verb) {
   std::sort(list.begin(), list.end(),
             [](const Param* a, const Param* b) { return a->position < b->position; });
   return list;
+}
+
+/// "--filter --json": Boost takes the second word as a value; people who want that write
+/// --filter=--json.
+bool swallowed_option(const std::vector<const Param*>& params, const po::option& option) {
+  if (option.string_key.empty() || option.original_tokens.size() < 2) return false;
+  const std::string word = option_word(option.original_tokens[1]);
+  if (word.starts_with("--")) return by_key(params, word.substr(2)) != nullptr;
+  return word.size() == 2 && option.original_tokens[1].size() == 2 &&
+         by_key(params, word) != nullptr;
 }
 
 GlobalOptions take_globals(const Json& object) {
@@ -265,6 +278,9 @@ Result<ParsedCommand> parse_command(const VerbInfo& verb, std::span<const std::s
   Json own = Json::object();
   Json global = Json::object();
   for (const po::option& option : options) {
+    if (swallowed_option(params, option)) {
+      return missing_value(option_word(option.original_tokens[0]));
+    }
     const Param* param = by_key(params, option.string_key);
     if (option.string_key.empty()) {
       const std::string word = option.value.empty() ? "" : option.value.front();

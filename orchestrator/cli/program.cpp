@@ -86,8 +86,9 @@ Error incomplete_verb(const std::string& word, const std::string& next) {
                       cat("for example: apr ", word, " ", names.front()));
   }
   const std::string near = nearest(next, names);
-  return make_error(ErrorCode::usage, cat("unknown verb '", word, " ", next, "'"), {},
-                    near.empty() ? cat("there are: ", list) : cat("did you mean '", near, "'?"));
+  return make_error(
+      ErrorCode::usage, cat("unknown verb '", word, " ", next, "'"), {},
+      near.empty() ? cat("there are: ", list) : cat("did you mean '", word, " ", near, "'?"));
 }
 
 struct FoundVerb {

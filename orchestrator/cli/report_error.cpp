@@ -38,9 +38,11 @@ int report_error(std::string_view program, const Error& error, bool json) {
 }
 
 int finish_output(std::string_view program, int code) {
-  errno = 0;
   std::cout.flush();
   if (std::cout.good()) return code;
+  // The stream does not keep the reason; the system gives it again.
+  errno = 0;
+  if (::write(STDOUT_FILENO, "\n", 1) == 1) errno = 0;
   const std::string reason = errno != 0 ? cat(": ", std::strerror(errno)) : "";
   const Error error = make_error(ErrorCode::io, cat("standard output could not be written", reason),
                                  {}, "the result shown is incomplete; is the disk full?");

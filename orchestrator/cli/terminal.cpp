@@ -51,11 +51,27 @@ std::string shortened(std::string_view text, std::size_t width) {
   return out + "…";
 }
 
+std::string shortened_inside(std::string_view text, std::size_t width) {
+  if (display_width(text) <= width || width < 4) return std::string(text);
+  const std::size_t head = width / 4;
+  std::size_t tail = text.size();  // the last characters that leave room for the head and "…"
+  for (std::size_t kept = 0; kept < width - head;) {
+    --tail;
+    if ((static_cast<unsigned char>(text[tail]) & 0xC0) != 0x80) ++kept;
+  }
+  return shortened(text, head) + std::string(text.substr(tail));
+}
+
 std::string wrapped(std::string_view text, std::size_t width, std::size_t indent) {
   std::string out;
   const std::size_t room = std::max<std::size_t>(width > indent ? width - indent : 0, 16);
   std::size_t used = 0;
   while (true) {
+    if (used == 0 && text.starts_with("  ")) {
+      const std::size_t line = std::min(text.find('\n'), text.size());
+      out.append(text.substr(0, line));
+      text.remove_prefix(line);
+    }
     const std::size_t end = std::min(text.find_first_of(" \n"), text.size());
     const std::string_view word = text.substr(0, end);
     const std::size_t size = display_width(word);

@@ -19,8 +19,11 @@ std::size_t terminal_width(int descriptor);
 std::size_t display_width(std::string_view text);
 /// Cuts to `width` columns, with "…" in place of what was left out.
 std::string shortened(std::string_view text, std::size_t width);
+/// The same, but the end is kept and "…" stands inside: names differ at their ends.
+std::string shortened_inside(std::string_view text, std::size_t width);
 /// Breaks at spaces into lines of at most `width` columns. Newlines in the text are kept. Every
 /// line after the first starts with `indent` spaces; the first is assumed to stand after as many.
+/// Lines that begin with two spaces are laid out already and stay as they are.
 std::string wrapped(std::string_view text, std::size_t width, std::size_t indent = 0);
 
 /// Control characters of a stranger's text made visible, so that no model file drives a terminal.

@@ -100,7 +100,7 @@ class Import final : public Stage {
     const TypeTable before = types_of(*package);
     const TypeTable after = types_of(made.plan);
     report.set("tensors", made.plan.tensors.size());
-    report.set("tied", ties_as_json(made.inventory));
+    report.set("tied", ties_as_json(made.plan));
     report.set("left_out", names_as_json(made.inventory.ignorable));
     report.set("tokenizer", made.tokenizer.empty() ? Json() : Json(made.tokenizer));
     report.set("source_types", types_as_json(before));
@@ -142,10 +142,11 @@ class Import final : public Stage {
   }
 
  private:
-  static Json ties_as_json(const Inventory& inventory) {
+  static Json ties_as_json(const PackagePlan& plan) {
     Json list = Json::array();
-    for (const Inventory::Tie& tie : inventory.ties) {
-      list.push_back(Json::object({{"tensor", tie.tensor}, {"source", tie.source}}));
+    for (const PackagePlan::PlannedTensor& tensor : plan.tensors) {
+      if (tensor.alias_of.empty()) continue;
+      list.push_back(Json::object({{"tensor", tensor.name}, {"source", tensor.alias_of}}));
     }
     return list;
   }

@@ -159,17 +159,23 @@ class Inspect final : public Verb {
     std::vector<std::pair<std::string, std::string>> list = {
         {"Model", style.bold(text("name", "unnamed"))},
         {"Architecture", text("architecture", "unknown")},
-        {"Parameters", parameters_text(report["parameters"])},
-        {"Layers", number(report["num_layers"])},
-        {"Hidden", number(report["hidden_size"])},
-        {"Heads", heads_line(report)},
-        {"Vocab", number(report["vocab_size"])},
-        {"Context", number(report["max_position_embeddings"])},
-        {"Head", report["tied_embeddings"].as_boolean() ? "tied to the embedding" : "own weights"},
+        {"Parameters", parameters_text(report["parameters"])}};
+    const auto known = [&](const char* label, std::string_view key, std::string value) {
+      if (!report[key].is_null()) list.emplace_back(label, std::move(value));
+    };
+    known("Layers", "num_layers", number(report["num_layers"]));
+    known("Hidden", "hidden_size", number(report["hidden_size"]));
+    known("Heads", "num_heads", heads_line(report));
+    known("Vocab", "vocab_size", number(report["vocab_size"]));
+    known("Context", "max_position_embeddings", number(report["max_position_embeddings"]));
+    known("Head", "tied_embeddings",
+          report["tied_embeddings"].as_boolean() ? "tied to the embedding" : "own weights");
+    const std::vector<std::pair<std::string, std::string>> rest = {
         {"Types", types_line(report["types"])},
         {"Size", bytes_text(report["size_bytes"])},
         {"Tokenizer", text("tokenizer", "none")},
         {"Chat template", report["chat_template"].as_boolean() ? "yes" : "no"}};
+    list.insert(list.end(), rest.begin(), rest.end());
     const bool is_apr = report["format"].as_string() == "apr";
     if (is_apr) {
       list.emplace_back("Content root", trust_line(report));

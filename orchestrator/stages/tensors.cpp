@@ -1,6 +1,7 @@
 // apr tensors: the tensors of a model, one line each.
 #include <fnmatch.h>
 
+#include <algorithm>
 #include <ostream>
 
 #include "core/base/cat.h"
@@ -100,6 +101,8 @@ class Tensors final : public Verb {
   void print(const Json& report, std::ostream& out, bool terminal) const override {
     const Style style{terminal};
     using Align = Table::Align;
+    // On a terminal long names give way to the numbers; in a pipe nothing is left out.
+    const std::size_t room = is_terminal(1) ? terminal_width(1) : 0;
     const JsonArray& list = report["tensors"].as_array();
     const bool stats = !list.empty() && list.front().contains("stats");
     std::vector<Table::Column> columns = {
@@ -112,8 +115,11 @@ class Tensors final : public Verb {
       columns.push_back({"bytes", Align::right});
     }
     columns.push_back({"", Align::left});
+    const std::size_t numbers = stats ? 58 : 36;
+    const std::size_t name_width =
+        room == 0 ? 1000 : std::max<std::size_t>(24, room - std::min(room, numbers));
     Table table(columns);
-    for (const Json& entry : list) table.row(cells(entry, stats, style));
+    for (const Json& entry : list) table.row(cells(entry, stats, name_width, style));
     out << table.to_string(style);
     const auto matching = static_cast<std::uint64_t>(report["matching"].as_integer());
     const auto count = static_cast<std::uint64_t>(report["count"].as_integer());
@@ -131,9 +137,11 @@ class Tensors final : public Verb {
     return text + "]";
   }
 
-  static std::vector<std::string> cells(const Json& entry, bool stats, Style style) {
-    std::vector<std::string> row = {printable(entry["name"].as_string()), entry["type"].as_string(),
-                                    shape_text(entry["shape"])};
+  static std::vector<std::string> cells(const Json& entry, bool stats, std::size_t name_width,
+                                        Style style) {
+    std::vector<std::string> row = {
+        shortened_inside(printable(entry["name"].as_string()), name_width),
+        entry["type"].as_string(), shape_text(entry["shape"])};
     std::string remark;
     if (stats) {
       const Json& values = entry["stats"];

@@ -24,7 +24,10 @@ namespace {
 std::string rubric() {
   std::string text;
   for (const QualityRule& rule : quality_rules()) {
-    text += cat(text.empty() ? "" : "; ", rule.points, " (", rule.name, ") if ", rule.meaning);
+    const std::string points = std::to_string(rule.points);
+    const std::string name = rule.name;
+    text += cat("\n", std::string(6 - points.size(), ' '), points, "  ", name,
+                std::string(18 - name.size(), ' '), wrapped(rule.meaning, 78, 26));
   }
   return text;
 }
@@ -41,8 +44,8 @@ VerbInfo describe() {
       "without a use, that no value is NaN or infinite, and that tokenizer and chat template open "
       "and "
       "fit. Exits with 5 if a check fails, with 4 if the file cannot be read as a model at all.\n\n"
-      "--quality rates the numbers, out of 100 points. Lost are: " +
-      rubric() + ".";
+      "--quality rates the numbers and what the file carries, out of 100 points. Lost are:\n" +
+      rubric();
   info.params.push_back(model_param());
   info.params.push_back(flag_param("quality", "rate the weights' statistics and what is carried"));
   info.params.push_back(flag_param("strict", "warnings fail, too"));
@@ -121,25 +124,28 @@ Status check_container(RunContext& context, const Package& package, Findings& fi
                context.progress.update("checking digests", done, status.size);
              }));
   APR_TRY(check_interrupted());
-  findings.add("integrity", found.problems.empty(),
-               found.problems.empty()
-                   ? cat("header", found.footer_present ? ", footer" : "", " and padding are sound")
-                   : first_and_count(found.problems));
+  std::vector<std::string> digests;
+  std::vector<std::string> others;
+  for (const std::string& problem : found.problems) {
+    (problem.find("digest") == problem.npos ? others : digests).push_back(problem);
+  }
+  findings.add("integrity", others.empty(),
+               others.empty() ? "header, footer and padding are sound" : first_and_count(others));
   if (!found.footer_present) {
     findings.add("footer", CheckStatus::warn, "there is no checksum of the whole file");
   }
-  if (found.trust_section_stale || !found.trust_section) {
+  if (!digests.empty()) {
+    findings.add("digests", CheckStatus::fail, first_and_count(digests));
+  } else if (!found.trust_section) {
     findings.add("digests", CheckStatus::warn,
                  found.trust_section_stale
-                     ? "the trust section was lost: another tool rewrote the file"
+                     ? cat("the trust section cannot be used: ", package.trust_problem())
                      : "there is no trust section, so nothing proves the weights unchanged");
   } else {
     findings.add(
-        "digests", found.problems.empty(),
-        found.problems.empty()
-            ? cat(plural(found.tensors_checked, "tensor"), " match SHA-256; content root ",
-                  package.content_root() ? package.content_root()->hex().substr(0, 16) : "", "…")
-            : first_and_count(found.problems));
+        "digests", CheckStatus::pass,
+        cat(plural(found.tensors_checked, "tensor"), " match SHA-256; content root ",
+            package.content_root() ? package.content_root()->hex().substr(0, 16) : "", "…"));
   }
   return {};
 }
