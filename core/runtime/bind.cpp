@@ -52,7 +52,8 @@ std::optional<TensorView> slice(const TensorView& view, std::uint64_t begin, std
   dims[0] = end - begin;
   TensorView part = view;
   part.shape = *Shape::from(dims);
-  part.data = view.data.subspan(begin * stride, (end - begin) * stride);
+  part.data = view.data.subspan(static_cast<std::size_t>(begin * stride),
+                                static_cast<std::size_t>((end - begin) * stride));
   return part;
 }
 

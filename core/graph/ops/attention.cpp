@@ -66,13 +66,13 @@ Result<std::vector<ValueType>> infer_attention(const NodeDraft& draft) {
 class Memory {
  public:
   /// Rows of the step; position p of the sequence is row `first_row` + p.
-  Memory(const RowsView& rows, std::uint64_t first_row, std::uint64_t head_dim)
+  Memory(const RowsView& rows, std::size_t first_row, std::size_t head_dim)
       : rows_(&rows), first_row_(first_row), head_dim_(head_dim) {}
   /// Pages; `offset` is where keys or values start in a page.
-  Memory(const KvPages& pages, std::uint64_t offset, Type element, std::uint64_t head_dim)
+  Memory(const KvPages& pages, std::size_t offset, Type element, std::size_t head_dim)
       : pages_(pages), offset_(offset), head_dim_(head_dim), element_(element) {}
 
-  void load(std::uint64_t position, std::uint64_t head, std::span<float> out) const {
+  void load(std::size_t position, std::size_t head, std::span<float> out) const {
     if (rows_ != nullptr) {
       const float* from = row_of(*rows_, first_row_ + position) + head * head_dim_;
       std::copy(from, from + head_dim_, out.begin());
@@ -83,60 +83,60 @@ class Memory {
       std::memcpy(out.data(), from, head_dim_ * sizeof(float));
       return;
     }
-    for (std::uint64_t i = 0; i < head_dim_; ++i) {
+    for (std::size_t i = 0; i < head_dim_; ++i) {
       std::uint16_t bits = 0;
       std::memcpy(&bits, from + 2 * i, sizeof bits);
       out[i] = f16_to_f32(bits);
     }
   }
-  void store(std::uint64_t position, std::uint64_t head, const float* values) const {
+  void store(std::size_t position, std::size_t head, const float* values) const {
     std::byte* to = at(position, head);
     if (element_ == Type::f32) {
       std::memcpy(to, values, head_dim_ * sizeof(float));
       return;
     }
-    for (std::uint64_t i = 0; i < head_dim_; ++i) {
+    for (std::size_t i = 0; i < head_dim_; ++i) {
       const std::uint16_t bits = f32_to_f16(values[i]);
       std::memcpy(to + 2 * i, &bits, sizeof bits);
     }
   }
 
  private:
-  std::byte* at(std::uint64_t position, std::uint64_t head) const {
-    const std::uint64_t page = position / pages_.page_positions - pages_.first_page;
-    const std::uint64_t slot = position % pages_.page_positions;
-    const std::uint64_t element_bytes = element_ == Type::f32 ? 4 : 2;
+  std::byte* at(std::size_t position, std::size_t head) const {
+    const std::size_t page = position / pages_.page_positions - pages_.first_page;
+    const std::size_t slot = position % pages_.page_positions;
+    const std::size_t element_bytes = element_ == Type::f32 ? 4 : 2;
     return pages_.pages[page] + offset_ +
            (head * pages_.page_positions + slot) * head_dim_ * element_bytes;
   }
   const RowsView* rows_ = nullptr;
-  std::uint64_t first_row_ = 0;
+  std::size_t first_row_ = 0;
   KvPages pages_;
-  std::uint64_t offset_ = 0;
-  std::uint64_t head_dim_ = 0;
+  std::size_t offset_ = 0;
+  std::size_t head_dim_ = 0;
   Type element_ = Type::f32;
 };
 
 struct Dims {
-  std::uint64_t heads;
-  std::uint64_t kv_heads;
-  std::uint64_t head_dim;
-  std::uint64_t window;
+  std::size_t heads;
+  std::size_t kv_heads;
+  std::size_t head_dim;
+  std::size_t window;
   double scale;
   bool causal;
 };
 
 /// One query of one head over positions [begin, end): probabilities into `weights`, the sum into
 /// `out`.
-void attend(const Dims& dims, const float* query, std::uint64_t kv_head, std::uint64_t begin,
-            std::uint64_t end, const Memory& keys, const Memory& values,
-            std::vector<double>& weights, std::vector<float>& scratch, float* out) {
+void attend(const Dims& dims, const float* query, std::size_t kv_head, std::size_t begin,
+            std::size_t end, const Memory& keys, const Memory& values, std::vector<double>& weights,
+            std::vector<float>& scratch, float* out) {
   weights.assign(end - begin, 0);
   double largest = -std::numeric_limits<double>::infinity();
-  for (std::uint64_t p = begin; p < end; ++p) {
+  for (std::size_t p = begin; p < end; ++p) {
     keys.load(p, kv_head, scratch);
     double dot = 0;
-    for (std::uint64_t i = 0; i < dims.head_dim; ++i) {
+    for (std::size_t i = 0; i < dims.head_dim; ++i) {
       dot += static_cast<double>(query[i]) * static_cast<double>(scratch[i]);
     }
     weights[p - begin] = dot * dims.scale;
@@ -149,13 +149,13 @@ void attend(const Dims& dims, const float* query, std::uint64_t kv_head, std::ui
   }
   for (double& weight : weights) weight /= total;
   std::vector<double> sums(dims.head_dim, 0);
-  for (std::uint64_t p = begin; p < end; ++p) {
+  for (std::size_t p = begin; p < end; ++p) {
     values.load(p, kv_head, scratch);
-    for (std::uint64_t i = 0; i < dims.head_dim; ++i) {
+    for (std::size_t i = 0; i < dims.head_dim; ++i) {
       sums[i] += weights[p - begin] * static_cast<double>(scratch[i]);
     }
   }
-  for (std::uint64_t i = 0; i < dims.head_dim; ++i) out[i] = static_cast<float>(sums[i]);
+  for (std::size_t i = 0; i < dims.head_dim; ++i) out[i] = static_cast<float>(sums[i]);
 }
 
 Status reference_attention(const KernelCall& call) {
@@ -165,22 +165,22 @@ Status reference_attention(const KernelCall& call) {
   const RowsView& k = call.inputs[1];
   const RowsView& v = call.inputs[2];
   const RowsView& out = call.outputs[0];
-  const Dims dims{static_cast<std::uint64_t>(node.integer("num_attention_heads")),
-                  static_cast<std::uint64_t>(node.integer("num_key_value_heads")),
-                  static_cast<std::uint64_t>(node.integer("head_dim")),
-                  static_cast<std::uint64_t>(node.integer("window")),
+  const Dims dims{size_of(node.integer("num_attention_heads")),
+                  size_of(node.integer("num_key_value_heads")),
+                  size_of(node.integer("head_dim")),
+                  size_of(node.integer("window")),
                   node.number("scale"),
                   node.flag("causal")};
-  const std::uint64_t group = dims.heads / dims.kv_heads;
+  const std::size_t group = dims.heads / dims.kv_heads;
   float* probabilities = call.outputs.size() > 1 ? call.outputs[1].f32 : nullptr;
   std::vector<double> weights;
   std::vector<float> scratch(dims.head_dim);
 
   for (std::size_t begin = 0; begin < batch.tokens();) {
     const std::size_t end = segment_end(batch, begin);
-    const auto first = static_cast<std::uint64_t>(batch.positions[begin]);
-    const std::uint64_t tokens = end - begin;
-    const std::uint64_t context = node.cache ? first + tokens : tokens;
+    const auto first = static_cast<std::size_t>(batch.positions[begin]);
+    const std::size_t tokens = end - begin;
+    const std::size_t context = node.cache ? first + tokens : tokens;
     if (!node.cache && first != 0) {
       return make_error(ErrorCode::inference,
                         "attention without a cache sees whole sequences only, from position 0 on");
@@ -191,27 +191,28 @@ Status reference_attention(const KernelCall& call) {
       const KvPages pages = call.cache->pages(*node.cache, batch.sequences[begin]);
       const Type element = call.graph->caches()[*node.cache].element;
       keys = Memory(pages, 0, element, dims.head_dim);
-      values = Memory(pages, call.cache->page_bytes(*node.cache) / 2, element, dims.head_dim);
-      for (std::uint64_t t = 0; t < tokens; ++t) {
-        for (std::uint64_t head = 0; head < dims.kv_heads; ++head) {
+      values =
+          Memory(pages, size_of(call.cache->page_bytes(*node.cache) / 2), element, dims.head_dim);
+      for (std::size_t t = 0; t < tokens; ++t) {
+        for (std::size_t head = 0; head < dims.kv_heads; ++head) {
           keys.store(first + t, head, row_of(k, begin + t) + head * dims.head_dim);
           values.store(first + t, head, row_of(v, begin + t) + head * dims.head_dim);
         }
       }
     }
-    for (std::uint64_t t = 0; t < tokens; ++t) {
-      const std::uint64_t position = context - tokens + t;
-      const std::uint64_t visible_end = dims.causal ? position + 1 : context;
-      const std::uint64_t visible_begin =
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const std::size_t position = context - tokens + t;
+      const std::size_t visible_end = dims.causal ? position + 1 : context;
+      const std::size_t visible_begin =
           dims.window > 0 && visible_end > dims.window ? visible_end - dims.window : 0;
-      for (std::uint64_t head = 0; head < dims.heads; ++head) {
-        const std::uint64_t offset = head * dims.head_dim;
+      for (std::size_t head = 0; head < dims.heads; ++head) {
+        const std::size_t offset = head * dims.head_dim;
         attend(dims, row_of(q, begin + t) + offset, head / group, visible_begin, visible_end, keys,
                values, weights, scratch, row_of(out, begin + t) + offset);
         if (probabilities == nullptr) continue;
         float* row = probabilities + (head * tokens + t) * context;
         std::fill(row, row + context, 0.0F);
-        for (std::uint64_t p = visible_begin; p < visible_end; ++p) {
+        for (std::size_t p = visible_begin; p < visible_end; ++p) {
           row[p] = static_cast<float>(weights[p - visible_begin]);
         }
       }

@@ -39,6 +39,15 @@ double parameter_bytes(const NodeDraft& draft);
 /// Bytes of one row of each input and of `output_features` floats.
 double row_bytes_moved(const NodeDraft& draft, double output_features);
 
+/// Sizes of memory that exists fit std::size_t; with 32 bits it is narrower than what shapes are
+/// told in.
+inline std::size_t size_of(std::uint64_t count) {
+  return static_cast<std::size_t>(count);
+}
+inline std::size_t size_of(std::int64_t count) {
+  return static_cast<std::size_t>(count);
+}
+
 inline float* row_of(const RowsView& view, std::uint64_t row) {
   return view.f32 + row * view.features;
 }

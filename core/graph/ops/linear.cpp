@@ -26,7 +26,7 @@ Status reference_linear(const KernelCall& call) {
     APR_ASSIGN(bias, decode_vector(call.parameters[1]));
   }
   std::vector<float> weight_row(static_cast<std::size_t>(x.features));
-  for (std::uint64_t o = 0; o < out.features; ++o) {
+  for (std::size_t o = 0; o < out.features; ++o) {
     APR_TRY(decode_row(weight, o, weight_row));
     for (std::uint64_t row = 0; row < x.rows; ++row) {
       const float* in = row_of(x, row);

@@ -56,25 +56,25 @@ Status reference_rope(const KernelCall& call) {
   const RowsView& x = call.inputs[0];
   const RowsView& positions = call.inputs[1];
   const RowsView& out = call.outputs[0];
-  const auto head_dim = static_cast<std::uint64_t>(call.node->integer("head_dim"));
-  const auto pairs = static_cast<std::uint64_t>(call.node->integer("rotary_dim")) / 2;
+  const auto head_dim = size_of(call.node->integer("head_dim"));
+  const auto pairs = size_of(call.node->integer("rotary_dim")) / 2;
   const bool interleaved = call.node->flag("interleaved");
   const auto frequencies = call.node->numbers("inverse_frequencies");
   const double factor = call.node->number("attention_factor");
   std::vector<float> cosines(frequencies.size());
   std::vector<float> sines(frequencies.size());
-  for (std::uint64_t row = 0; row < x.rows; ++row) {
+  for (std::size_t row = 0; row < x.rows; ++row) {
     rope_turns(positions.i32[row], frequencies, factor, cosines, sines);
-    for (std::uint64_t head = 0; head < x.features; head += head_dim) {
+    for (std::size_t head = 0; head < x.features; head += head_dim) {
       const float* in = row_of(x, row) + head;
       float* turned = row_of(out, row) + head;
-      for (std::uint64_t i = 0; i < pairs; ++i) {
-        const std::uint64_t first = interleaved ? 2 * i : i;
-        const std::uint64_t second = interleaved ? 2 * i + 1 : i + pairs;
+      for (std::size_t i = 0; i < pairs; ++i) {
+        const std::size_t first = interleaved ? 2 * i : i;
+        const std::size_t second = interleaved ? 2 * i + 1 : i + pairs;
         turned[first] = in[first] * cosines[i] - in[second] * sines[i];
         turned[second] = in[second] * cosines[i] + in[first] * sines[i];
       }
-      for (std::uint64_t i = 2 * pairs; i < head_dim; ++i) turned[i] = in[i];
+      for (std::size_t i = 2 * pairs; i < head_dim; ++i) turned[i] = in[i];
     }
   }
   return {};

@@ -20,7 +20,7 @@ Result<std::vector<ValueType>> infer_select(const NodeDraft& draft) {
 Status reference_select(const KernelCall& call) {
   const RowsView& x = call.inputs[0];
   const RowsView& out = call.outputs[0];
-  for (std::uint64_t row = 0; row < out.rows; ++row) {
+  for (std::size_t row = 0; row < out.rows; ++row) {
     const float* from = row_of(x, call.batch->logit_rows[row]);
     std::copy(from, from + x.features, row_of(out, row));
   }
