@@ -19,6 +19,11 @@ struct GenerateOptions {
   std::vector<TokenId> stop_ids;
   std::vector<std::string> stop_strings;  ///< the text ends before the first of them
   bool keep_special = false;              ///< special tokens appear in the text
+  /// What the sequence holds already: the repetition penalty looks back into it.
+  std::vector<TokenId> history;
+  /// Asked between steps, also while a long prompt is read; true ends the generation as
+  /// `interrupted`.
+  std::function<bool()> interrupted;
 };
 
 enum class FinishReason : std::uint8_t { stop_id, stop_string, max_tokens, context_full, interrupted };
@@ -42,7 +47,8 @@ struct GenerateOutcome {
 
 /// Continues sequence `sequence` of the session with `prompt`. on_token returning false ends the
 /// generation as `interrupted`. A prompt that does not fit the context is an error with both numbers;
-/// nothing is ever cut silently. After it returns, the session holds the prompt and the generated tokens
+/// nothing is ever cut silently. Text that had to wait for more when the generation ended (what might
+/// have begun a stop string) is in the outcome but was in no call of on_token. After it returns, the session holds the prompt and the generated tokens
 /// that were fed back.
 APR_API Result<GenerateOutcome> generate(Session& session, SequenceId sequence,
                                          const Tokenizer& tokenizer,

@@ -14,7 +14,7 @@
 
 namespace apr::jinja {
 
-inline constexpr unsigned kMaxTreeDepth = 100;
+inline constexpr unsigned kMaxTreeDepth = 64;
 
 enum class ExprKind : std::uint8_t {
   literal,      ///< value
