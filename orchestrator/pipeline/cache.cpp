@@ -143,14 +143,14 @@ Result<CacheEntry> Cache::store(const std::string& key, const Json& components,
     item.set("files", files_to_json(*artifact));
     list.push_back(std::move(item));
   }
-  APR_TRY(write_json(cat(work, "/report.json"), report));
+  APR_TRY(write_flushed(cat(work, "/report.json"), report.dump(2)));
   Json entry = Json::object();
   entry.set("format", kEntryFormat);
   entry.set("key", key);
   entry.set("components", components);
   entry.set("outputs", std::move(list));
   entry.set("seconds", seconds);
-  APR_TRY(write_json(cat(work, "/entry.json"), entry));
+  APR_TRY(write_flushed(cat(work, "/entry.json"), entry.dump(2)));
   APR_TRY(flush_folder(work));
 
   const std::string target = folder_of(key);

@@ -5,17 +5,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 
 #include "core/base/cat.h"
 #include "core/platform/file.h"
+#include "orchestrator/pipeline/state.h"
 #include "orchestrator/stages/verb.h"
 
 namespace apr::pipeline {
 namespace {
 
+constexpr std::array<std::string_view, 4> kBeside{".json", ".jinja", ".txt", ".model"};
 constexpr std::size_t kMaxFiles = 100'000;
 constexpr int kMaxDepth = 32;
 constexpr std::size_t kMaxRemembered = 20'000;
@@ -72,6 +75,7 @@ std::uint64_t Artifact::size() const {
 
 Result<Artifact> look_at_artifact(const std::string& path) {
   Artifact artifact;
+  artifact.root = path;
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) return refused(path, errno);
   if (S_ISREG(status.st_mode)) {
@@ -112,6 +116,29 @@ Result<Artifact> look_at_artifact(const std::string& path) {
   std::sort(artifact.files.begin(), artifact.files.end(),
             [](const FileFacts& left, const FileFacts& right) { return left.name < right.name; });
   return artifact;
+}
+
+Result<Artifact> look_at_input(const std::string& path) {
+  APR_ASSIGN(Artifact artifact, look_at_artifact(path));
+  const bool index = path.ends_with(".safetensors.index.json");
+  if (artifact.folder || !(index || path.ends_with(".safetensors"))) return artifact;
+  Artifact all;
+  all.folder = true;
+  all.root = parent_path(path);
+  APR_ASSIGN(const auto names, list_folder(all.root));
+  const std::string own = base_name(path);
+  for (const std::string& name : names) {
+    const bool beside =
+        std::any_of(kBeside.begin(), kBeside.end(),
+                    [&](std::string_view ending) { return name.ends_with(ending); }) ||
+        (index && name.ends_with(".safetensors"));
+    if (name != own && !beside) continue;
+    struct stat status{};
+    const std::string whole = join_path(all.root, name);
+    if (::stat(whole.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    all.files.push_back(facts_of(status, name));
+  }
+  return all;
 }
 
 Digest combine(const Artifact& artifact, const std::vector<Digest>& files) {
@@ -179,20 +206,31 @@ Result<Digest> DigestBook::digest_of(const std::string& path, const FileFacts& f
   return digest;
 }
 
-Result<DigestBook::Entry> DigestBook::digest(const std::string& path) {
+Result<DigestBook::Entry> DigestBook::digest_all(Artifact artifact) {
   Entry entry;
-  APR_ASSIGN(entry.artifact, look_at_artifact(path));
   std::vector<Digest> digests;
-  for (const FileFacts& file : entry.artifact.files) {
-    APR_ASSIGN(const Digest digest,
-               digest_of(file.name.empty() ? path : join_path(path, file.name), file));
+  for (const FileFacts& file : artifact.files) {
+    APR_ASSIGN(
+        const Digest digest,
+        digest_of(file.name.empty() ? artifact.root : join_path(artifact.root, file.name), file));
     digests.push_back(digest);
   }
-  entry.digest = combine(entry.artifact, digests);
+  entry.digest = combine(artifact, digests);
+  entry.artifact = std::move(artifact);
   return entry;
 }
 
-Status DigestBook::save() {
+Result<DigestBook::Entry> DigestBook::digest(const std::string& path) {
+  APR_ASSIGN(Artifact artifact, look_at_artifact(path));
+  return digest_all(std::move(artifact));
+}
+
+Result<DigestBook::Entry> DigestBook::digest_input(const std::string& path) {
+  APR_ASSIGN(Artifact artifact, look_at_input(path));
+  return digest_all(std::move(artifact));
+}
+
+Status DigestBook::save(State& state) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!changed_) return {};
   Json json = Json::object();
@@ -202,9 +240,7 @@ Status DigestBook::save() {
     if (spare > 0) --spare;
     json.set(key, value.digest.hex());
   }
-  APR_ASSIGN(AtomicFile file, AtomicFile::create(file_, true));
-  APR_TRY(file.write(json.dump(0)));
-  APR_TRY(file.commit());
+  APR_TRY(state.replace(file_, json.dump(0)));
   changed_ = false;
   return {};
 }

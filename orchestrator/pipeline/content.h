@@ -14,6 +14,8 @@
 
 namespace apr::pipeline {
 
+class State;
+
 /// One regular file of an artifact; `name` is relative to a folder, empty for a single file.
 struct FileFacts {
   std::string name;
@@ -29,11 +31,18 @@ struct FileFacts {
 /// by name). Devices, sockets and dangling links are refused.
 struct Artifact {
   bool folder = false;
+  std::string root;  ///< what the names are relative to; a file alone is its own root
   std::vector<FileFacts> files;
   std::uint64_t size() const;
   friend bool operator==(const Artifact&, const Artifact&) = default;
 };
 Result<Artifact> look_at_artifact(const std::string& path);
+
+/// The same for something a stage reads. A checkpoint named by one file (weights.safetensors, or
+/// the index of its shards) is read together with the configuration, tokenizer and shards that lie
+/// beside it, so these count as well: every .json, .jinja, .txt and .model file of the folder, and
+/// with an index the shards.
+Result<Artifact> look_at_input(const std::string& path);
 
 /// The digest of an artifact from those of its files. A file's is SHA-256 of its bytes; a folder's
 /// is SHA-256 of "apr-tree-v1\n" and, for each file in bytewise order of names, the line
@@ -54,10 +63,12 @@ class DigestBook {
     Artifact artifact;  ///< as it was when digested
   };
   Result<Entry> digest(const std::string& path);
+  Result<Entry> digest_input(const std::string& path);
   /// Writes the book, keeping the entries used in this run and the newest of the others.
-  Status save();
+  Status save(State& state);
 
  private:
+  Result<Entry> digest_all(Artifact artifact);
   Result<Digest> digest_of(const std::string& path, const FileFacts& facts);
 
   std::string file_;

@@ -99,6 +99,9 @@ Result<GateOutcome> golden_trace(const Json& values, const GateTools& tools) {
     if (first["tolerance"].is_number()) {
       text += cat(", tolerance ", shown(first["tolerance"].as_number()));
     }
+    if (const std::string& remark = first["remark"].as_string(); !remark.empty()) {
+      text += cat(" (", remark, ")");
+    }
   }
   checks.result(false, std::move(text));
   return checks.finish();
@@ -180,8 +183,7 @@ Result<GateOutcome> report(const Json& values, const GateTools& tools) {
     }
     const Json* found = tools.report == nullptr ? nullptr : find_in_report(*tools.report, path);
     if (found == nullptr) {
-      return make_error(ErrorCode::validation, cat("the stage's report has no '", key, "'"),
-                        "gate report");
+      return make_error(ErrorCode::validation, cat("the stage's report has no '", key, "'"));
     }
     checks.hold(key, found->is_number() ? found->as_number() : std::nan(""), limit);
   }

@@ -105,7 +105,7 @@ Result<InputUse> Workshop::input(const std::string& path) {
       return use;
     }
   }
-  APR_ASSIGN(auto entry, book_.digest(path));
+  APR_ASSIGN(auto entry, book_.digest_input(path));
   use.digest = entry.digest;
   use.artifact = std::move(entry.artifact);
   use.foreign = true;
@@ -192,6 +192,14 @@ Result<PreparedJob> Workshop::prepare(Job job) {
     plugins.set(use.name, use.digest.hex());
     prepared.plugins.push_back(std::move(use));
   }
+  // Whatever reads a model reads it through these; which of them is not known before it is opened.
+  for (const PluginInfo& plugin : plugins_.plugins()) {
+    const bool reads = std::any_of(
+        plugin.provides.begin(), plugin.provides.end(), [](const PluginInfo::Provided& provided) {
+          return provided.kind == "architecture" || provided.kind == "importer";
+        });
+    if (reads && plugin.refusal.empty()) plugins.set(plugin.name, plugin.sha256);
+  }
   Json ports = Json::array();
   for (const std::string& port : job.ports) ports.push_back(port);
   APR_ASSIGN(std::string program, program_digest());
@@ -239,7 +247,7 @@ Result<JobResult> Workshop::run(const PreparedJob& job, Progress& progress, unsi
 Status Workshop::check_inputs_unchanged(const PreparedJob& job) const {
   for (const InputUse& use : job.inputs) {
     if (!use.foreign) continue;
-    APR_ASSIGN(const Artifact now, look_at_artifact(use.path));
+    APR_ASSIGN(const Artifact now, look_at_input(use.path));
     if (now != use.artifact) {
       return make_error(ErrorCode::io, "the input changed while the stage ran", use.path,
                         "run again; the result was thrown away");

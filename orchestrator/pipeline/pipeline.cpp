@@ -30,7 +30,7 @@ class MapReader {
             Diagnostics& diagnostics)
       : node_(node), what_(what), diagnostics_(diagnostics) {
     if (node.kind != YamlNode::Kind::map) {
-      diagnostics.error(node.at, cat(what, " must be a map, not a ", node.kind_name()),
+      diagnostics.error(node.at, cat(what, " must be a map, not ", node.kind_name()),
                         cat("known keys: ", join_names(known)));
       return;
     }
@@ -60,7 +60,7 @@ class MapReader {
     if (!found->value.is_text()) {
       diagnostics_.error(
           found->value.at,
-          cat("'", key, "' of ", what_, " must be a text, not a ", found->value.kind_name()),
+          cat("'", key, "' of ", what_, " must be a text, not ", found->value.kind_name()),
           found->value.is_scalar() ? "quote it" : "");
       return {};
     }
@@ -71,7 +71,7 @@ class MapReader {
     const YamlMember* found = member(key);
     if (found == nullptr) return nullptr;
     if (found->value.kind == YamlNode::Kind::map) return &found->value;
-    diagnostics_.error(found->value.at, cat("'", key, "' of ", what_, " must be a map, not a ",
+    diagnostics_.error(found->value.at, cat("'", key, "' of ", what_, " must be a map, not ",
                                             found->value.kind_name()));
     return nullptr;
   }
@@ -149,7 +149,7 @@ class Reader {
     if (seed == nullptr) return;
     if (seed->value.kind != YamlNode::Kind::integer) {
       diagnostics_.error(seed->value.at,
-                         cat("'seed' must be an integer, not a ", seed->value.kind_name()));
+                         cat("'seed' must be an integer, not ", seed->value.kind_name()));
       return;
     }
     pipeline_.seed = seed->value.to_json().as_integer();
@@ -240,7 +240,7 @@ class Reader {
     for (const YamlNode& item : choices->value.items) {
       if (!item.is_text()) {
         diagnostics_.error(item.at,
-                           cat("a choice of ", what, " must be a text, not a ", item.kind_name()),
+                           cat("a choice of ", what, " must be a text, not ", item.kind_name()),
                            item.is_scalar() ? "quote it" : "");
       } else {
         spec.param.choices.push_back(item.text);
@@ -322,7 +322,7 @@ class Reader {
         stage.needs.push_back({item.text, item.at});
       } else {
         diagnostics_.error(
-            item.at, cat("'needs' of ", what, " must name stages, not hold a ", item.kind_name()));
+            item.at, cat("'needs' of ", what, " must name stages, not hold ", item.kind_name()));
       }
     };
     if (node.kind == YamlNode::Kind::list) {
@@ -340,7 +340,7 @@ class Reader {
           read_gate_map(item, what, stage);
         } else {
           diagnostics_.error(item.at,
-                             cat("a gate of ", what, " must be a map, not a ", item.kind_name()),
+                             cat("a gate of ", what, " must be a map, not ", item.kind_name()),
                              "write for example: - size: {max: 4MiB}");
         }
       }
@@ -348,7 +348,7 @@ class Reader {
       read_gate_map(node, what, stage);
     } else {
       diagnostics_.error(
-          node.at, cat("'gates' of ", what, " must be a map or a list, not a ", node.kind_name()),
+          node.at, cat("'gates' of ", what, " must be a map or a list, not ", node.kind_name()),
           "write for example: gates: {size: {max: 4MiB}}");
     }
   }
@@ -359,9 +359,8 @@ class Reader {
       gate.kind = member.key;
       gate.at = member.at;
       if (member.value.kind != YamlNode::Kind::map) {
-        diagnostics_.error(member.value.at,
-                           cat("gate '", member.key, "' of ", what, " must be a map, not a ",
-                               member.value.kind_name()));
+        diagnostics_.error(member.value.at, cat("gate '", member.key, "' of ", what,
+                                                " must be a map, not ", member.value.kind_name()));
         continue;
       }
       read_settings(member.value, gate.settings);

@@ -23,9 +23,8 @@ Error failed(std::string_view what, const std::string& path) {
 
 Status copy_file(const std::string& from, const std::string& to) {
   APR_ASSIGN(const auto mapping, FileMapping::open(from));
-  APR_ASSIGN(AtomicFile file, AtomicFile::create(to, false));
-  APR_TRY(file.write(mapping->bytes()));
-  return file.commit();
+  const auto bytes = mapping->bytes();
+  return write_flushed(to, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
 }
 
 Status link_or_copy(const std::string& from, const std::string& to) {
@@ -71,7 +70,7 @@ Status publish_json(const Json& json, const std::string& target) {
   remove_all(fresh);
   std::string text = json.dump(2) + "\n";
   if (const auto there = read_file(target, text.size()); there && *there == text) return {};
-  APR_TRY(write_json(fresh, json));
+  APR_TRY(write_flushed(fresh, text));
   if (std::rename(fresh.c_str(), target.c_str()) != 0) return failed("put in place", target);
   return flush_folder(parent_path(target));
 }

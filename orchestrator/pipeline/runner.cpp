@@ -67,7 +67,7 @@ class Runner {
     if (!result_.error) finish_lock();
     const bool stopped = result_.error && result_.error->code == ErrorCode::interrupted;
     APR_TRY(write_run(stopped ? "interrupted" : result_.error ? "failed" : "ok"));
-    APR_TRY(workshop_.book().save());
+    APR_TRY(workshop_.book().save(state_));
     return std::move(result_);
   }
 
@@ -322,7 +322,8 @@ class Runner {
       };
       auto outcome = evaluate_gate(gate.kind, values, tools);
       if (!outcome) {
-        return std::move(outcome).error().within(cat("gate ", gate.kind));
+        return std::move(outcome).error().within(
+            cat(place(pipeline().file, gate.at), ": gate ", gate.kind));
       }
       const bool passed = outcome->passed;
       const std::string message = outcome->message;
@@ -423,7 +424,7 @@ class Runner {
     Json stages = Json::array();
     for (const StageResult& result : results_) stages.push_back(to_json(result));
     run.set("stages", std::move(stages));
-    return write_json(cat(state_.run_folder(result_.id), "/run.json"), run);
+    return state_.replace(cat(state_.run_folder(result_.id), "/run.json"), run.dump(2));
   }
 
   const RunRequest& request_;

@@ -20,6 +20,7 @@
 namespace apr::pipeline {
 namespace {
 
+constexpr std::size_t kWriteAtOnce = std::size_t{64} << 20;
 constexpr std::string_view kLockSuffix = ".lock";
 
 Error failed(std::string_view what, const std::string& path) {
@@ -44,11 +45,22 @@ Json read_json(const std::string& path) {
 
 }  // namespace
 
-Status write_json(const std::string& path, const Json& json) {
-  APR_ASSIGN(AtomicFile file, AtomicFile::create(path, true));
-  APR_TRY(file.write(json.dump(2)));
-  APR_TRY(file.write("\n"));
-  return file.commit();
+Status write_flushed(const std::string& path, std::string_view bytes) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (file < 0) return failed("write", path);
+  bool good = true;
+  while (good && !bytes.empty()) {
+    const ssize_t count = ::write(file, bytes.data(), std::min(bytes.size(), kWriteAtOnce));
+    if (count < 0 && errno == EINTR) continue;
+    good = count > 0;
+    if (good) bytes.remove_prefix(static_cast<std::size_t>(count));
+  }
+  good = good && ::fsync(file) == 0;
+  const int error = errno;
+  ::close(file);
+  errno = error;
+  if (!good) return failed("write", path);
+  return {};
 }
 
 void remove_all(const std::string& path) noexcept {
@@ -183,8 +195,15 @@ Json State::record(std::string_view name) const {
   return read_json(cat(folder_, "/records/", name, ".json"));
 }
 
-Status State::set_record(std::string_view name, const Json& record) const {
-  return write_json(cat(folder_, "/records/", name, ".json"), record);
+Status State::replace(const std::string& path, std::string_view bytes) {
+  const std::string fresh = cat(folder_, "/tmp/", owner_, "/", temporaries_.fetch_add(1));
+  APR_TRY(write_flushed(fresh, bytes));
+  if (std::rename(fresh.c_str(), path.c_str()) != 0) return failed("replace", path);
+  return {};
+}
+
+Status State::set_record(std::string_view name, const Json& record) {
+  return replace(cat(folder_, "/records/", name, ".json"), record.dump(2));
 }
 
 }  // namespace apr::pipeline

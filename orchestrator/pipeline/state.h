@@ -45,9 +45,13 @@ class State {
   /// True while the process that took this owner's name lives.
   bool is_alive(std::string_view owner) const;
 
+  /// Replaces a file of the state folder by way of the temporary folder, so that nothing
+  /// half-written is ever seen or left beside it.
+  Status replace(const std::string& path, std::string_view bytes);
+
   /// records/<name>: null if there is none.
   Json record(std::string_view name) const;
-  Status set_record(std::string_view name, const Json& record) const;
+  Status set_record(std::string_view name, const Json& record);
 
  private:
   State() = default;
@@ -60,8 +64,8 @@ class State {
   std::atomic<unsigned> temporaries_{0};
 };
 
-/// Writes JSON to a file, atomically.
-Status write_json(const std::string& path, const Json& json);
+/// Writes a whole file and flushes it to the disk. Not atomic: for names nobody looks at yet.
+Status write_flushed(const std::string& path, std::string_view bytes);
 /// Removes a file or a folder with all it holds; what is not there is fine.
 void remove_all(const std::string& path) noexcept;
 /// Makes a rename in this folder last.

@@ -40,7 +40,7 @@ Result<Json> evaluate(const YamlNode& node, const Expression::Lookup& lookup,
 std::optional<Expression> parse_condition(const YamlNode& node, Problem& problem) {
   if (node.kind == YamlNode::Kind::boolean) return Expression::parse(node.text, problem);
   if (!node.is_text()) {
-    problem = {0, cat("'when' must be an expression, not a ", node.kind_name()), ""};
+    problem = {0, cat("'when' must be an expression, not ", node.kind_name()), ""};
     return std::nullopt;
   }
   std::string_view text = node.text;

@@ -312,21 +312,21 @@ std::string hint_for(std::string_view text, Position at) {
 std::string_view YamlNode::kind_name() const {
   switch (kind) {
     case Kind::null:
-      return "null";
+      return "empty";
     case Kind::boolean:
-      return "boolean";
+      return "a boolean";
     case Kind::integer:
-      return "integer";
+      return "an integer";
     case Kind::number:
-      return "number";
+      return "a number";
     case Kind::text:
-      return "text";
+      return "a text";
     case Kind::list:
-      return "list";
+      return "a list";
     case Kind::map:
-      return "map";
+      return "a map";
   }
-  return "value";
+  return "a value";
 }
 
 const YamlMember* YamlNode::find(std::string_view key) const {

@@ -32,7 +32,7 @@ struct YamlNode {
 
   bool is_text() const { return kind == Kind::text; }
   bool is_scalar() const { return kind != Kind::list && kind != Kind::map; }
-  std::string_view kind_name() const;
+  std::string_view kind_name() const;  ///< with its article: "a list", "an integer"
   const YamlMember* find(std::string_view key) const;
   /// The same value as Json. References in texts are not looked at.
   Json to_json() const;

@@ -1,0 +1,72 @@
+"""Help, arguments, typing mistakes, exit codes."""
+import framework
+import helpers
+from helpers import fails
+
+COMMANDS = ["lint", "plan", "run", "resume", "status"]
+
+
+def test_version(t):
+    t.contains(t.ok("--version").out, "apr-pipeline 0.")
+    t.equal(t.json("--version")["name"], "apr-pipeline")
+
+
+def test_overview(t):
+    page = t.ok("--help").out
+    t.contains(page, *COMMANDS)
+    t.equal(t.ok("help").out, page)
+    t.equal(t.run(code=2).err, page)
+
+
+def test_every_command_has_help_with_an_example(t):
+    for command in COMMANDS:
+        page = t.ok(command, "--help").out
+        t.contains(page, f"Usage: apr-pipeline {command} FILE", f"apr-pipeline {command} pipelines/north-star.yaml",
+                   "Exit codes")
+        t.lacks(page, f"apr {command}")
+        t.check(all(len(line) <= 80 for line in page.splitlines()), "a line is too long\n" + page)
+        t.equal(t.ok("help", command).out, page)
+
+
+def test_typing_mistakes(t):
+    fails(t, 2, "rnu", "x.yaml", says=["there is no command 'rnu'", "did you mean 'run'?"])
+    fails(t, 2, "run", "x.yaml", "--kep-going", says=["apr-pipeline run has no option '--kep-going'",
+                                                      "did you mean '--keep-going'?"])
+    fails(t, 2, "run", says="apr-pipeline run needs FILE")
+    fails(t, 2, "lint", "a.yaml", "b.yaml", says="does not know what to do with 'b.yaml'")
+    fails(t, 2, "run", "x.yaml", "-j", "0", says="at least 1" if False else "between 1 and 256")
+    fails(t, 2, "run", "x.yaml", "--locked", "--no-lock", says="exclude each other")
+
+
+def test_files_that_are_none(t):
+    fails(t, 3, "lint", "nowhere.yaml", says="nowhere.yaml: there is no such pipeline file")
+    fails(t, 7, "lint", ".", says="is not a regular file")
+    t.path("dangling.yaml").symlink_to("nowhere")
+    fails(t, 3, "run", "dangling.yaml", says="there is no such pipeline file")
+    t.path("big.yaml").write_bytes(b"#" * 300_000)
+    fails(t, 4, "run", "big.yaml", says="a pipeline file of 300000 bytes; the limit is 262144" if False
+          else "300000 bytes")
+    t.path("bytes.yaml").write_bytes(bytes(range(256)))
+    fails(t, 4, "lint", "bytes.yaml", says="bytes.yaml:1:1: a control character")
+
+
+def test_json_errors(t):
+    t.equal(t.json("lint", "nowhere.yaml", code=3)["error"]["code"], "not_found")
+
+
+def test_a_full_disk_is_an_error(t):
+    path = helpers.project(t)
+    with open("/dev/full", "w") as full:
+        run = t.run("lint", path, stdout=full, code=7)
+    t.contains(run.err, "standard output could not be written")
+
+
+def test_status_and_resume_of_nothing(t):
+    path = helpers.project(t)
+    fails(t, 3, "status", path, says="this pipeline has not been run here")
+    fails(t, 3, "resume", path, says="this pipeline has not been run here")
+    t.check(not t.path(".apr").exists(), "looking made a state folder")
+
+
+if __name__ == "__main__":
+    framework.main(globals())
