@@ -1,2 +1,2 @@
-target_link_libraries(unit_base PRIVATE apr_base)
-target_compile_options(unit_base PRIVATE -fexceptions)
+# Objects are linked as files: as libraries they would bring the closure's -fno-exceptions.
+target_link_libraries(unit_base PRIVATE $<TARGET_OBJECTS:apr_base>)

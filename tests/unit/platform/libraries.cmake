@@ -1,3 +1,3 @@
 find_package(Threads REQUIRED)
-target_link_libraries(unit_platform PRIVATE apr_base apr_platform Threads::Threads)
-target_compile_options(unit_platform PRIVATE -fexceptions)
+target_link_libraries(unit_platform PRIVATE $<TARGET_OBJECTS:apr_base> $<TARGET_OBJECTS:apr_platform>
+                                            Threads::Threads)
