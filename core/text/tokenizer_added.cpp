@@ -1,6 +1,7 @@
 #include "core/text/tokenizer_added.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "core/text/tokenizer_table.h"
@@ -44,8 +45,9 @@ void AddedTokenFinder::add(AddedToken token) {
 }
 
 void AddedTokenFinder::finish() {
-  std::stable_sort(tokens_.begin(), tokens_.end(),
-                   [](const AddedToken& a, const AddedToken& b) { return a.text < b.text; });
+  std::sort(tokens_.begin(), tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
+    return std::tie(a.text, a.id) < std::tie(b.text, b.id);
+  });
 }
 
 const AddedToken* AddedTokenFinder::longest_at(std::string_view text, std::size_t position,

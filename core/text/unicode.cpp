@@ -1,12 +1,15 @@
-// Normalization form C in linear passes (Unicode Standard Annex 15): only the stretches that may
+// Normalization form C in linear time (Unicode Standard Annex 15): only the stretches that may
 // change are decomposed, ordered and composed; such a stretch begins at the last character that NFC
-// leaves alone and that never joins its predecessor. Ordering is a stable sort, so that a megabyte
-// of combining marks costs n log n.
+// leaves alone and that never joins its predecessor. Marks are ordered by counting, so that a
+// megabyte of combining marks costs no more than other text.
 #include "core/text/unicode.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <iterator>
+#include <span>
+#include <utility>
 
 #include "core/text/utf8.h"
 
@@ -79,19 +82,25 @@ char32_t compose(char32_t first, char32_t second) {
   return found->composed;
 }
 
-void order_canonically(std::vector<char32_t>& codes) {
+/// Sorts by combining class and keeps the order of equals: by counting, which is linear.
+void order_run(std::span<char32_t> run, std::vector<char32_t>& scratch) {
+  if (run.size() < 2) return;
+  std::array<std::size_t, 256> place{};
+  for (const char32_t code : run) ++place[combining_class(code)];
+  std::size_t before = 0;
+  for (std::size_t& entry : place) before += std::exchange(entry, before);
+  scratch.resize(run.size());
+  for (const char32_t code : run) scratch[place[combining_class(code)]++] = code;
+  std::copy(scratch.begin(), scratch.end(), run.begin());
+}
+
+void order_canonically(std::span<char32_t> codes) {
+  std::vector<char32_t> scratch;
   for (std::size_t i = 0; i < codes.size();) {
-    if (combining_class(codes[i]) == 0) {
-      ++i;
-      continue;
-    }
-    std::size_t end = i + 1;
+    std::size_t end = i;
     while (end < codes.size() && combining_class(codes[end]) != 0) ++end;
-    std::stable_sort(codes.begin() + static_cast<std::ptrdiff_t>(i),
-                     codes.begin() + static_cast<std::ptrdiff_t>(end), [](char32_t a, char32_t b) {
-                       return combining_class(a) < combining_class(b);
-                     });
-    i = end;
+    order_run(codes.subspan(i, end - i), scratch);
+    i = end + 1;
   }
 }
 

@@ -41,6 +41,8 @@ class GoldenTrace {
  public:
   /// Reads golden.json and the tensor file beside it, whose SHA-256 must be the stated one.
   static Result<GoldenTrace> open(const std::string& path);
+  GoldenTrace(GoldenTrace&&) = default;
+  GoldenTrace& operator=(GoldenTrace&&) = default;
 
   const std::string& path() const { return path_; }
   const std::string& reference() const { return reference_; }
@@ -52,6 +54,7 @@ class GoldenTrace {
   std::size_t longest_prompt() const;
 
  private:
+  GoldenTrace() = default;
   Status read_prompts(const Json& json, std::string_view file);
   Status read_tensors(const Json& json, const std::string& file);
   std::string path_;

@@ -30,10 +30,9 @@ Param allow_synthetic_param() {
   return flag_param("allow-synthetic", "accept a model whose weights are made up, not trained");
 }
 
-Result<Model> load_model(RunContext& context, const std::string& path, CompileOptions compile) {
+Result<Model> load_model(RunContext& context, Package package, CompileOptions compile) {
   const auto mode = mode_from_name(context.params.text("mode"));
   if (!mode) return make_error(ErrorCode::usage, "unknown --mode");
-  APR_ASSIGN(Package package, open_any(context, path));
   compile.mode = *mode;
   compile.team = std::make_shared<Team>(context.threads);
   ModelOptions options;
@@ -41,6 +40,11 @@ Result<Model> load_model(RunContext& context, const std::string& path, CompileOp
   options.compile = std::move(compile);
   options.allow_synthetic = context.params.flag("allow-synthetic");
   return Model::load(std::move(package), context.registry(), options);
+}
+
+Result<Model> load_model(RunContext& context, const std::string& path, CompileOptions compile) {
+  APR_ASSIGN(Package package, open_any(context, path));
+  return load_model(context, std::move(package), std::move(compile));
 }
 
 Status require_causal(const Model& model, std::string_view verb) {

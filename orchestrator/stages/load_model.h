@@ -13,8 +13,10 @@ Param backend_param();
 Param mode_param(Mode fallback);
 Param allow_synthetic_param();
 
-/// Opens `path` and compiles it with the verb's --backend, --mode and --allow-synthetic. `compile`
-/// holds the rest; mode and team are filled in here.
+/// Compiles with the verb's --backend, --mode and --allow-synthetic. `compile` holds the rest; mode
+/// and team are filled in here.
+Result<Model> load_model(RunContext& context, Package package, CompileOptions compile);
+/// The same for what `path` names.
 Result<Model> load_model(RunContext& context, const std::string& path, CompileOptions compile);
 
 /// Fails with the verb's name unless the model predicts next tokens.

@@ -13,6 +13,10 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_inspect());
     list.push_back(make_tensors());
     list.push_back(make_validate());
+    list.push_back(make_test_model());
+    list.push_back(make_eval());
+    list.push_back(make_trace());
+    list.push_back(make_tokenize());
     list.push_back(make_plugins_list());
     list.push_back(make_plugins_info());
     list.push_back(make_plugins_verify());

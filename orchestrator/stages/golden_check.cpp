@@ -1,0 +1,207 @@
+#include "orchestrator/stages/golden_check.h"
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "core/base/cat.h"
+
+namespace apr {
+
+namespace {
+
+/// For weights of at least so many bits per element. Measured on the two trained models, and about
+/// doubled; see docs/golden-traces.md.
+struct TypeLimit {
+  double bits;
+  double relative_rms;
+  std::size_t top_overlap;
+};
+constexpr TypeLimit kTypeLimits[] = {{8.0, 0.03, 9}, {6.0, 0.1, 8}, {5.0, 0.25, 7}, {0.0, 0.4, 6}};
+constexpr TypeLimit kHalfLimit = {16.0, 0.002, 9};
+constexpr TypeLimit kBrainLimit = {16.0, 0.015, 9};
+
+TypeLimit limit_for(Type weights) {
+  if (weights == Type::f16) return kHalfLimit;
+  if (weights == Type::bf16) return kBrainLimit;
+  const double bits = bits_per_element(weights);
+  return *std::find_if(std::begin(kTypeLimits), std::end(kTypeLimits),
+                       [bits](const TypeLimit& limit) { return bits >= limit.bits; });
+}
+
+bool equal(std::span<const TokenId> a, std::span<const TokenId> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+
+Json ids_json(const std::vector<TokenId>& ids) {
+  Json list = Json::array();
+  for (const TokenId id : ids) list.push_back(std::int64_t{id});
+  return list;
+}
+
+void check_ids(const Model& model, const GoldenPrompt& prompt, PromptCheck& check) {
+  const auto tokenizer = model.tokenizer();
+  if (!tokenizer) {
+    check.ids = false;
+    check.ids_problem = tokenizer.error().message;
+    return;
+  }
+  const auto ids = (*tokenizer)->encode(prompt.text, {true, prompt.parse_special});
+  if (!ids) {
+    check.ids = false;
+    check.ids_problem = ids.error().message;
+    return;
+  }
+  check.ids = *ids == prompt.ids;
+  if (*check.ids) return;
+  const auto [ours, theirs] =
+      std::mismatch(ids->begin(), ids->end(), prompt.ids.begin(), prompt.ids.end());
+  const auto shown = [](auto it, auto end) {
+    return it == end ? std::string("the end") : cat("id ", *it);
+  };
+  check.ids_problem = cat("token ", ours - ids->begin(), " is ", shown(ours, ids->end()),
+                          ", the reference has ", shown(theirs, prompt.ids.end()));
+}
+
+class PromptRun {
+ public:
+  PromptRun(const Model& model, const GoldenTrace& trace, const GoldenPrompt& prompt,
+            const GoldenCheckOptions& options, PromptCheck& check)
+      : model_(model), trace_(trace), prompt_(prompt), options_(options), check_(check) {}
+
+  Status run(Session& session) {
+    TapCollector taps;
+    APR_ASSIGN(const auto all, session.append_all_logits(0, prompt_.ids, {&taps, nullptr}));
+    const std::size_t vocabulary = model_.facts().vocab_size;
+    const std::vector<float> last(all.end() - static_cast<std::ptrdiff_t>(vocabulary), all.end());
+    compare_values(taps, all, last);
+    compare_top(last);
+    return compare_greedy(session, last);
+  }
+
+ private:
+  void compare_values(const TapCollector& taps, std::span<const float> all,
+                      std::span<const float> last) {
+    std::vector<std::pair<std::size_t, std::string>> ordered;
+    for (const std::string& name : prompt_.values) {
+      const auto id = model_.graph().find_value(name);
+      ordered.emplace_back(id ? static_cast<std::size_t>(*id) : static_cast<std::size_t>(-1), name);
+    }
+    std::sort(ordered.begin(), ordered.end());
+    for (const auto& [order, name] : ordered) {
+      std::span<const float> found;
+      if (name == "logits_all") {
+        found = all;
+      } else if (name == "logits_last") {
+        found = last;
+      } else if (const auto value = taps.values().find(name); value != taps.values().end()) {
+        found = value->second.numbers;
+      }
+      check_.nodes.push_back(
+          check_node(name, trace_.value(prompt_, name), found, options_.tolerance));
+    }
+  }
+
+  void compare_top(std::span<const float> last) {
+    check_.top_reference = prompt_.top_ids;
+    check_.top_found = largest_ids(last, prompt_.top_ids.size());
+    const std::set<TokenId> found(check_.top_found.begin(), check_.top_found.end());
+    for (const TokenId id : prompt_.top_ids) check_.top_common += found.count(id);
+    if (!options_.tolerance.type_aware) {
+      check_.top_passed = equal(check_.top_found, prompt_.top_ids);
+      return;
+    }
+    const std::size_t wanted = std::min(options_.tolerance.top_overlap, prompt_.top_ids.size());
+    check_.top_passed = check_.top_common >= wanted;
+  }
+
+  Status compare_greedy(Session& session, std::vector<float> last) {
+    const std::size_t count =
+        prompt_.greedy_stop ? *prompt_.greedy_stop + 1 : prompt_.greedy_ids.size();
+    std::size_t equal_ids = 0;
+    for (; equal_ids < count; ++equal_ids) {
+      const TokenId wanted = prompt_.greedy_ids[equal_ids];
+      const std::vector<TokenId> best = largest_ids(last, 1);
+      if (best.front() != wanted) break;
+      if (equal_ids + 1 == count) continue;
+      APR_ASSIGN(const auto logits, session.append(0, {&wanted, 1}));
+      last.assign(logits.begin(), logits.end());
+    }
+    check_.greedy_compared = count;
+    check_.greedy_equal = equal_ids;
+    if (!options_.tolerance.type_aware) check_.greedy_passed = equal_ids == count;
+    return {};
+  }
+
+  const Model& model_;
+  const GoldenTrace& trace_;
+  const GoldenPrompt& prompt_;
+  const GoldenCheckOptions& options_;
+  PromptCheck& check_;
+};
+
+}  // namespace
+
+GoldenTolerance tolerance_for(Type weights, bool type_aware) {
+  GoldenTolerance tolerance;
+  if (weights == Type::f32 || (!traits(weights).quantized && !type_aware)) return tolerance;
+  const TypeLimit limit = limit_for(weights);
+  tolerance.type_aware = true;
+  tolerance.relative_rms = limit.relative_rms;
+  tolerance.top_overlap = limit.top_overlap;
+  return tolerance;
+}
+
+Type coarsest_weight_type(const Model& model) {
+  Type coarsest = Type::f32;
+  for (const Parameter& parameter : model.graph().parameters()) {
+    const TensorEntry* entry = model.package().find(parameter.tensor);
+    if (entry == nullptr && !parameter.tied_to.empty()) {
+      entry = model.package().find(parameter.tied_to);
+    }
+    if (entry == nullptr) continue;
+    const Type type = entry->view.type;
+    if (bits_per_element(type) < bits_per_element(coarsest)) coarsest = type;
+  }
+  return coarsest;
+}
+
+bool PromptCheck::passed() const {
+  const bool nodes_passed =
+      std::all_of(nodes.begin(), nodes.end(), [](const NodeCheck& node) { return node.passed; });
+  return ids.value_or(true) && nodes_passed && top_passed && greedy_passed.value_or(true);
+}
+
+Result<PromptCheck> check_prompt(const Model& model, const GoldenTrace& trace,
+                                 const GoldenPrompt& prompt, const GoldenCheckOptions& options) {
+  PromptCheck check;
+  check.prompt = prompt.name;
+  if (options.check_tokenizer) check_ids(model, prompt, check);
+  const std::size_t positions = prompt.ids.size() + prompt.greedy_ids.size();
+  APR_ASSIGN(Session session, model.start(static_cast<std::uint32_t>(positions)));
+  APR_TRY(PromptRun(model, trace, prompt, options, check).run(session));
+  return check;
+}
+
+Json to_json(const PromptCheck& check) {
+  Json json = Json::object({{"prompt", check.prompt}, {"passed", check.passed()}});
+  Json ids = Json::object({{"checked", check.ids.has_value()}});
+  if (check.ids) ids.set("passed", *check.ids);
+  if (!check.ids_problem.empty()) ids.set("problem", check.ids_problem);
+  json.set("tokenizer", std::move(ids));
+  Json nodes = Json::array();
+  for (const NodeCheck& node : check.nodes) nodes.push_back(to_json(node));
+  json.set("nodes", std::move(nodes));
+  json.set("top", Json::object({{"passed", check.top_passed},
+                                {"reference", ids_json(check.top_reference)},
+                                {"found", ids_json(check.top_found)},
+                                {"common", std::uint64_t{check.top_common}}}));
+  Json greedy = Json::object({{"compared", std::uint64_t{check.greedy_compared}},
+                              {"equal", std::uint64_t{check.greedy_equal}}});
+  if (check.greedy_passed) greedy.set("passed", *check.greedy_passed);
+  json.set("greedy", std::move(greedy));
+  return json;
+}
+
+}  // namespace apr

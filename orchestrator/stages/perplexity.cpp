@@ -1,0 +1,176 @@
+#include "orchestrator/stages/perplexity.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/base/cat.h"
+#include "orchestrator/stages/parallel.h"
+
+namespace apr {
+
+namespace {
+
+constexpr std::uint64_t kMaxStepLogits = std::uint64_t{8} << 20;  // 32 MiB of float32
+constexpr std::uint32_t kMaxStep = 512;
+
+/// log of the sum of the exponentials, without overflow.
+double log_sum_exp(std::span<const float> logits) {
+  double largest = -HUGE_VAL;
+  for (const float logit : logits) largest = std::max(largest, static_cast<double>(logit));
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
+  return largest + std::log(sum);
+}
+
+struct TokenScore {
+  double nll = 0;
+  double parent_nll = 0;
+  double kl = 0;
+  bool same_best = false;
+};
+
+TokenScore score(std::span<const float> logits, std::span<const float> parent, TokenId next) {
+  TokenScore result;
+  const double norm = log_sum_exp(logits);
+  result.nll = norm - static_cast<double>(logits[static_cast<std::size_t>(next)]);
+  if (parent.empty()) return result;
+  const double parent_norm = log_sum_exp(parent);
+  result.parent_nll = parent_norm - static_cast<double>(parent[static_cast<std::size_t>(next)]);
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    const double log_parent = static_cast<double>(parent[i]) - parent_norm;
+    const double log_model = static_cast<double>(logits[i]) - norm;
+    result.kl += std::exp(log_parent) * (log_parent - log_model);
+  }
+  const auto best = [](std::span<const float> row) {
+    return std::max_element(row.begin(), row.end()) - row.begin();
+  };
+  result.same_best = best(logits) == best(parent);
+  return result;
+}
+
+class Evaluation {
+ public:
+  Evaluation(const Model& model, const Model* parent, std::span<const TokenId> tokens,
+             const EvalOptions& options)
+      : model_(model), parent_(parent), tokens_(tokens), options_(options) {}
+
+  Result<EvalResult> run() {
+    APR_ASSIGN(Session session, model_.start(options_.window));
+    std::optional<Session> parent_session;
+    if (parent_ != nullptr) {
+      APR_ASSIGN(parent_session, parent_->start(options_.window));
+    }
+    const std::uint64_t end = last_token();
+    for (std::uint64_t begin = 0; begin < end; begin += options_.window) {
+      const std::uint64_t size = std::min<std::uint64_t>(options_.window, end - begin);
+      APR_TRY(run_window(session, parent_session ? &*parent_session : nullptr, begin, size));
+      session.release(0);
+      if (parent_session) parent_session->release(0);
+    }
+    if (result_.predicted == 0) {
+      return make_error(ErrorCode::validation,
+                        cat("the text has ", tokens_.size(), " tokens; at least 2 are needed"));
+    }
+    return finish();
+  }
+
+ private:
+  /// Where the last window ends.
+  std::uint64_t last_token() const {
+    std::uint64_t end = tokens_.size();
+    if (options_.max_windows > 0 && options_.max_windows < end / options_.window + 1) {
+      end = std::min<std::uint64_t>(end, options_.max_windows * options_.window);
+    }
+    return end % options_.window == 1 ? end - 1 : end;
+  }
+
+  Status run_window(Session& session, Session* parent, std::uint64_t begin, std::uint64_t size) {
+    WindowScore window;
+    const std::uint32_t step = eval_step(options_.window, model_.facts().vocab_size);
+    // The last token is predicted and predicts nothing.
+    for (std::uint64_t at = 0; at + 1 < size; at += step) {
+      const std::uint64_t count = std::min<std::uint64_t>(step, size - 1 - at);
+      const auto ids = tokens_.subspan(begin + at, count);
+      APR_ASSIGN(const auto logits, session.append_all_logits(0, ids));
+      std::span<const float> parent_logits;
+      if (parent != nullptr) {
+        APR_ASSIGN(parent_logits, parent->append_all_logits(0, ids));
+      }
+      APR_TRY(add_rows(window, begin + at, count, logits, parent_logits));
+      if (options_.on_tokens) APR_TRY(options_.on_tokens(begin + at + count, last_token()));
+    }
+    result_.windows.push_back(window);
+    return {};
+  }
+
+  Status add_rows(WindowScore& window, std::uint64_t first, std::uint64_t count,
+                  std::span<const float> logits, std::span<const float> parent) {
+    const std::size_t vocabulary = model_.facts().vocab_size;
+    scores_.resize(count);
+    APR_TRY(parallel_pieces(options_.threads, count, [&](std::size_t i) -> Status {
+      const auto row = logits.subspan(i * vocabulary, vocabulary);
+      const auto parent_row = parent.empty() ? parent : parent.subspan(i * vocabulary, vocabulary);
+      scores_[i] = score(row, parent_row, tokens_[first + i + 1]);
+      if (std::isfinite(scores_[i].nll) && std::isfinite(scores_[i].kl) &&
+          std::isfinite(scores_[i].parent_nll)) {
+        return {};
+      }
+      return make_error(ErrorCode::inference,
+                        cat("the prediction of token ", first + i + 1, " is not a number"), {},
+                        "the weights or the computation are broken; `apr validate` looks for NaN");
+    }));
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const TokenScore& token = scores_[i];
+      window.nll += token.nll;
+      ++window.predicted;
+      parent_nll_ += token.parent_nll;
+      kl_ += token.kl;
+      same_best_ += token.same_best ? 1 : 0;
+      if (token.kl > max_kl_) {
+        max_kl_ = token.kl;
+        max_kl_at_ = first + i + 1;
+      }
+    }
+    result_.predicted += count;
+    return {};
+  }
+
+  EvalResult finish() {
+    for (const WindowScore& window : result_.windows) result_.nll += window.nll;
+    const auto predicted = static_cast<double>(result_.predicted);
+    result_.perplexity = std::exp(result_.nll / predicted);
+    if (parent_ != nullptr) {
+      result_.divergence = Divergence{kl_ / predicted, max_kl_, max_kl_at_,
+                                      static_cast<double>(same_best_) / predicted,
+                                      std::exp(parent_nll_ / predicted)};
+    }
+    return std::move(result_);
+  }
+
+  const Model& model_;
+  const Model* parent_;
+  std::span<const TokenId> tokens_;
+  const EvalOptions& options_;
+  EvalResult result_;
+  std::vector<TokenScore> scores_;
+  double parent_nll_ = 0;
+  double kl_ = 0;
+  double max_kl_ = 0;
+  std::uint64_t max_kl_at_ = 0;
+  std::uint64_t same_best_ = 0;
+};
+
+}  // namespace
+
+std::uint32_t eval_step(std::uint32_t window, std::uint32_t vocabulary) {
+  const std::uint64_t by_memory = kMaxStepLogits / std::max<std::uint32_t>(vocabulary, 1);
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(by_memory, 1, std::min(window, kMaxStep)));
+}
+
+Result<EvalResult> evaluate(const Model& model, const Model* parent,
+                            std::span<const TokenId> tokens, const EvalOptions& options) {
+  return Evaluation(model, parent, tokens, options).run();
+}
+
+}  // namespace apr

@@ -1,0 +1,118 @@
+// apr tokenize: text as the ids that a model sees.
+#include <iostream>
+#include <iterator>
+#include <ostream>
+#include <utility>
+
+#include "core/base/cat.h"
+#include "core/runtime/model.h"
+#include "core/text/utf8.h"
+#include "orchestrator/cli/format.h"
+#include "orchestrator/cli/terminal.h"
+#include "orchestrator/stages/open_package.h"
+#include "orchestrator/stages/params.h"
+#include "orchestrator/stages/verbs.h"
+
+namespace apr {
+
+namespace {
+
+VerbInfo describe() {
+  VerbInfo info;
+  info.name = "tokenize";
+  info.summary = "show the token ids of a text";
+  info.details =
+      "Special tokens written in the text stay text unless --parse-special is given. Tokens are "
+      "shown as the text they stand for; bytes that are part of a character only as <0xNN>.";
+  info.params.push_back(model_param());
+  Param text = text_param("text", "TEXT", "the text; - reads standard input");
+  text.required = true;
+  text.position = 1;
+  info.params.push_back(std::move(text));
+  info.params.push_back(
+      flag_param("parse-special", "recognise special tokens such as <|im_end|> in the text"));
+  info.params.push_back(
+      flag_param("no-bos", "leave out the tokens that the tokenizer puts around a text"));
+  info.examples = {{"apr tokenize tiny.apr 'Hello world'", "ids and pieces"},
+                   {"apr tokenize tiny.apr - --json", "standard input, for other programs"}};
+  return info;
+}
+
+Result<std::string> text_of(const std::string& word) {
+  if (word != "-") return word;
+  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  if (std::cin.bad()) return make_error(ErrorCode::io, "standard input could not be read");
+  return text;
+}
+
+/// A token's bytes as text; bytes that make no character are written <0xNN>.
+std::string readable(std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size();) {
+    const Utf8Character character = utf8_at(bytes, i);
+    if (character.code == kInvalidCharacter) {
+      const auto byte = static_cast<std::uint8_t>(bytes[i]);
+      out += cat("<0x", kDigits[byte >> 4], kDigits[byte & 15], ">");
+    } else {
+      out += bytes.substr(i, character.size);
+    }
+    i += character.size;
+  }
+  return out;
+}
+
+class Tokenize final : public Verb {
+ public:
+  const VerbInfo& info() const override { return info_; }
+
+  Result<Outcome> run(RunContext& context) override {
+    const Values& params = context.params;
+    APR_ASSIGN(const Package package, open_any(context, params.text("model")));
+    APR_ASSIGN(const Tokenizer tokenizer, tokenizer_of(package));
+    APR_ASSIGN(const std::string text, text_of(params.text("text")));
+    const Tokenizer::EncodeOptions options{.add_special = !params.flag("no-bos"),
+                                           .parse_special = params.flag("parse-special")};
+    auto encoded = tokenizer.encode(text, options);
+    if (!encoded) return std::move(encoded).error().within(package.path());
+    Json ids = Json::array();
+    Json tokens = Json::array();
+    for (const TokenId id : *encoded) {
+      ids.push_back(std::int64_t{id});
+      tokens.push_back(readable(tokenizer.piece(id, false)));
+    }
+    Json report = Json::object({{"model", params.text("model")},
+                                {"tokenizer", tokenizer.kind()},
+                                {"bytes", std::uint64_t{text.size()}},
+                                {"count", std::uint64_t{encoded->size()}}});
+    report.set("ids", std::move(ids));
+    report.set("tokens", std::move(tokens));
+    return Outcome{.report = std::move(report)};
+  }
+
+  void print(const Json& report, std::ostream& out, bool terminal) const override {
+    const Style style{terminal};
+    Table table({{"id", Table::Align::right}, {"token", Table::Align::left}});
+    const JsonArray& ids = report["ids"].as_array();
+    const JsonArray& tokens = report["tokens"].as_array();
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      table.row({cat(ids[i].as_integer()), tokens[i].dump()});
+    }
+    if (!table.empty()) out << table.to_string(style);
+    out << style.dim(cat(plural(ids.size(), "token"), " for ",
+                         plural(static_cast<std::uint64_t>(report["bytes"].as_integer()), "byte"),
+                         "; ", report["tokenizer"].as_string()))
+        << "\n";
+  }
+
+ private:
+  VerbInfo info_ = describe();
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> make_tokenize() {
+  return std::make_unique<Tokenize>();
+}
+
+}  // namespace apr
