@@ -14,6 +14,13 @@
 #define APR_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define APR_AVX2_INLINE APR_AVX2 __attribute__((always_inline)) inline
 
+/// Before loops over accumulators: they only stay in registers when the loop is gone.
+#if defined(__clang__)
+#define APR_UNROLL _Pragma("unroll")
+#else
+#define APR_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 namespace apr::cpu::avx2 {
 
 inline constexpr Size kUnit = 32;  ///< elements that all types are walked by
@@ -96,7 +103,6 @@ struct Bf16 {
 
 struct Q8_0 {
   static constexpr Size kBytes = sizeof(BlockQ8_0);
-  APR_AVX2_INLINE static __m256i integers(const std::byte* at) { return load_bytes(at + 2); }
   APR_AVX2_INLINE static void load(const std::byte* at, __m256 (&w)[4]) {
     const __m256 d = _mm256_set1_ps(half_to_float(at));
     for (int i = 0; i < 4; ++i) {
@@ -104,19 +110,30 @@ struct Q8_0 {
       w[i] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)));
     }
   }
+
+  /// The weight's part of a product of integers, made once for all rows of x.
+  struct Integers {
+    __m256i signs;
+    __m256i magnitudes;  ///< -128 becomes 128 as an unsigned byte
+  };
+  APR_AVX2_INLINE static Integers integers(const std::byte* at) {
+    const __m256i w = load_bytes(at + 2);
+    return {w, _mm256_abs_epi8(w)};
+  }
+  /// Products of 32 with 32, four to a lane; sums of words stay below 2 * 128 * 127, so none
+  /// overflows.
+  APR_AVX2_INLINE static __m256i dot(const Integers& w, __m256i x, __m256i) {
+    const __m256i words = _mm256_maddubs_epi16(w.magnitudes, _mm256_sign_epi8(x, w.signs));
+    return _mm256_madd_epi16(words, _mm256_set1_epi16(1));
+  }
+  APR_AVX2_INLINE static __m256i offset(__m256i) { return _mm256_setzero_si256(); }
 };
 
 struct Q4_0 {
   static constexpr Size kBytes = sizeof(BlockQ4_0);
-  APR_AVX2_INLINE static __m256i integers(const std::byte* at) {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 2));
-    const __m256i both = _mm256_set_m128i(_mm_srli_epi16(bytes, 4), bytes);
-    const __m256i nibbles = _mm256_and_si256(both, _mm256_set1_epi8(15));
-    return _mm256_sub_epi8(nibbles, _mm256_set1_epi8(8));
-  }
   APR_AVX2_INLINE static void load(const std::byte* at, __m256 (&w)[4]) {
     const __m256 d = _mm256_set1_ps(half_to_float(at));
-    const __m256i q = integers(at);
+    const __m256i q = _mm256_sub_epi8(integers(at), _mm256_set1_epi8(8));
     const __m128i halves[2] = {_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1)};
     for (int i = 0; i < 4; ++i) {
       const __m128i eight =
@@ -124,7 +141,33 @@ struct Q4_0 {
       w[i] = _mm256_mul_ps(d, _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight)));
     }
   }
+
+  using Integers = __m256i;  ///< 0 … 15: the 8 is taken off the sums by offset()
+  APR_AVX2_INLINE static Integers integers(const std::byte* at) {
+    const __m256i twice =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(at + 2)));
+    const __m256i shifted = _mm256_srlv_epi64(twice, _mm256_setr_epi64x(0, 0, 4, 4));
+    return _mm256_and_si256(shifted, _mm256_set1_epi8(15));
+  }
+  APR_AVX2_INLINE static __m256i dot(Integers w, __m256i x, __m256i offset) {
+    const __m256i words = _mm256_maddubs_epi16(w, x);
+    return _mm256_sub_epi32(_mm256_madd_epi16(words, _mm256_set1_epi16(1)), offset);
+  }
+  /// 8 times the sum of x, lane by lane.
+  APR_AVX2_INLINE static __m256i offset(__m256i x) {
+    const __m256i words = _mm256_maddubs_epi16(_mm256_set1_epi8(8), x);
+    return _mm256_madd_epi16(words, _mm256_set1_epi16(1));
+  }
 };
+
+/// Four halves that lie `stride` bytes apart, as floats.
+APR_AVX2_INLINE __m128 four_halves(const std::byte* at, Size stride) {
+  std::uint16_t h[4];
+  for (Size i = 0; i < 4; ++i) std::memcpy(&h[i], at + i * stride, 2);
+  const std::uint64_t all =
+      h[0] | std::uint64_t{h[1]} << 16 | std::uint64_t{h[2]} << 32 | std::uint64_t{h[3]} << 48;
+  return _mm_cvtph_ps(_mm_cvtsi64_si128(static_cast<long long>(all)));
+}
 
 }  // namespace apr::cpu::avx2
 

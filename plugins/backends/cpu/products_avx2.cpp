@@ -16,6 +16,23 @@
 namespace apr::cpu::avx2 {
 namespace {
 
+constexpr Size kLine = 64;
+constexpr Size kRowsTogether = 4;  ///< weight rows that stream by side by side
+
+/// How far ahead of what is being read memory is asked for. Weights are read once, several rows
+/// side by side, which hides the pattern from the processor's own prefetcher; about 8 KiB in flight
+/// per thread covers the latency. Short rows: so many groups of rows ahead. Long rows: further
+/// along the same row.
+Size bytes_ahead(Size row_bytes) {
+  constexpr Size kInFlight = 8192;
+  if (row_bytes * kRowsTogether >= 2 * kInFlight) return kInFlight / kRowsTogether;
+  return std::max<Size>(1, kInFlight / (row_bytes * kRowsTogether)) * kRowsTogether * row_bytes;
+}
+
+APR_AVX2_INLINE void prefetch(const std::byte* at) {
+  _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
+}
+
 /// The elements behind the last whole unit as a unit of their own, padded with zeros.
 template <typename W>
 APR_AVX2_INLINE void load_tail(const std::byte* at, Size n, __m256 (&w)[4]) {
@@ -24,14 +41,17 @@ APR_AVX2_INLINE void load_tail(const std::byte* at, Size n, __m256 (&w)[4]) {
   std::memcpy(stored, at, kBlocks ? W::kBytes : n * (W::kBytes / kUnit));
   W::load(stored, w);
   float whole[kUnit];
+  APR_UNROLL
   for (int i = 0; i < 4; ++i) _mm256_storeu_ps(whole + 8 * i, w[i]);
   std::fill(whole + n, whole + kUnit, 0.0f);
+  APR_UNROLL
   for (int i = 0; i < 4; ++i) w[i] = _mm256_loadu_ps(whole + 8 * i);
 }
 
 APR_AVX2_INLINE void load_tail_x(const float* x, Size n, __m256 (&v)[4]) {
   float whole[kUnit] = {};
   std::memcpy(whole, x, n * sizeof(float));
+  APR_UNROLL
   for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(whole + 8 * i);
 }
 
@@ -41,52 +61,61 @@ APR_AVX2_INLINE void decode(const std::byte* row, Size columns, float* out) {
   Size i = 0;
   for (; i + kUnit <= columns; i += kUnit, row += W::kBytes) {
     W::load(row, w);
+    APR_UNROLL
     for (int k = 0; k < 4; ++k) _mm256_storeu_ps(out + i + 8 * k, w[k]);
   }
   if (i == columns) return;
   load_tail<W>(row, columns - i, w);
   float whole[kUnit];
+  APR_UNROLL
   for (int k = 0; k < 4; ++k) _mm256_storeu_ps(whole + 8 * k, w[k]);
   std::memcpy(out + i, whole, (columns - i) * sizeof(float));
 }
 
-/// `R` weight rows times one row of x. The next rows are fetched from memory meanwhile.
+/// `R` weight rows times one row of x, while the next ones come from memory.
 template <typename W, int R>
 APR_AVX2_INLINE void dot_some(const std::byte* rows, Size row_bytes, Size columns, const float* x,
                               float* y) {
   __m256 sums[R];
+  APR_UNROLL
   for (int r = 0; r < R; ++r) sums[r] = _mm256_setzero_ps();
   const Size units = columns / kUnit;
+  const Size ahead = bytes_ahead(row_bytes);
   const std::byte* at = rows;
   for (Size u = 0; u < units; ++u, at += W::kBytes) {
+    APR_UNROLL
     for (int r = 0; r < R; ++r) {
       const std::byte* unit = at + static_cast<Size>(r) * row_bytes;
-      _mm_prefetch(reinterpret_cast<const char*>(unit + static_cast<Size>(R) * row_bytes),
-                   _MM_HINT_T0);
+      if constexpr (W::kBytes > kLine) prefetch(unit + ahead + kLine);
+      if (W::kBytes >= kLine || u % (kLine / W::kBytes) == 0) prefetch(unit + ahead);
       __m256 w[4];
       W::load(unit, w);
+      APR_UNROLL
       for (int k = 0; k < 4; ++k) {
-        sums[r] = _mm256_fmadd_ps(w[k], _mm256_loadu_ps(x + u * kUnit + 8 * static_cast<Size>(k)),
-                                  sums[r]);
+        const float* from = x + u * kUnit + 8 * static_cast<Size>(k);
+        sums[r] = _mm256_fmadd_ps(w[k], _mm256_loadu_ps(from), sums[r]);
       }
     }
   }
   if (const Size rest = columns % kUnit; rest != 0) {
     __m256 v[4];
     load_tail_x(x + units * kUnit, rest, v);
+    APR_UNROLL
     for (int r = 0; r < R; ++r) {
       __m256 w[4];
       load_tail<W>(at + static_cast<Size>(r) * row_bytes, rest, w);
+      APR_UNROLL
       for (int k = 0; k < 4; ++k) sums[r] = _mm256_fmadd_ps(w[k], v[k], sums[r]);
     }
   }
+  APR_UNROLL
   for (int r = 0; r < R; ++r) y[r] = tree_sum(sums[r]);
 }
 
 template <typename W>
 APR_AVX2_INLINE void dot(const std::byte* rows, Size row_bytes, Size count, Size columns,
                          const float* x, float* y) {
-  constexpr int kRows = 4;
+  constexpr int kRows = kRowsTogether;
   Size r = 0;
   for (; r + kRows <= count; r += kRows) {
     dot_some<W, kRows>(rows + r * row_bytes, row_bytes, columns, x, y + r);
@@ -99,22 +128,29 @@ template <int R, int T>
 APR_AVX2_INLINE void panel_tile(const float* weights, Size columns, const float* x, Size x_stride,
                                 float* y, Size y_stride) {
   __m256 sums[T][R];
+  APR_UNROLL
   for (int t = 0; t < T; ++t) {
+    APR_UNROLL
     for (int r = 0; r < R; ++r) sums[t][r] = _mm256_setzero_ps();
   }
   Size i = 0;
   for (; i + 8 <= columns; i += 8) {
     __m256 v[T];
+    APR_UNROLL
     for (int t = 0; t < T; ++t) v[t] = _mm256_loadu_ps(x + static_cast<Size>(t) * x_stride + i);
+    APR_UNROLL
     for (int r = 0; r < R; ++r) {
       const __m256 w = _mm256_loadu_ps(weights + static_cast<Size>(r) * columns + i);
+      APR_UNROLL
       for (int t = 0; t < T; ++t) sums[t][r] = _mm256_fmadd_ps(w, v[t], sums[t][r]);
     }
   }
   if (const Size rest = columns - i; rest != 0) {
+    APR_UNROLL
     for (int r = 0; r < R; ++r) {
       __m256 w[4];
       load_tail_x(weights + static_cast<Size>(r) * columns + i, rest, w);
+      APR_UNROLL
       for (int t = 0; t < T; ++t) {
         __m256 v[4];
         load_tail_x(x + static_cast<Size>(t) * x_stride + i, rest, v);
@@ -122,7 +158,9 @@ APR_AVX2_INLINE void panel_tile(const float* weights, Size columns, const float*
       }
     }
   }
+  APR_UNROLL
   for (int t = 0; t < T; ++t) {
+    APR_UNROLL
     for (int r = 0; r < R; ++r) {
       y[static_cast<Size>(t) * y_stride + static_cast<Size>(r)] = tree_sum(sums[t][r]);
     }
@@ -147,37 +185,68 @@ APR_AVX2_INLINE void panel_rows(const float* weights, Size columns, const float*
 template <typename W, int R, int T>
 APR_AVX2_INLINE void rounded_tile(const std::byte* rows, Size row_bytes, const std::int8_t* q,
                                   const float* d, Size blocks, float* y, Size y_stride) {
-  const __m256i ones = _mm256_set1_epi16(1);
   __m256 sums[T][R];
+  APR_UNROLL
   for (int t = 0; t < T; ++t) {
+    APR_UNROLL
     for (int r = 0; r < R; ++r) sums[t][r] = _mm256_setzero_ps();
   }
   for (Size b = 0; b < blocks; ++b) {
+    __m256i x[T];
+    __m256i offsets[T];
+    APR_UNROLL
+    for (int t = 0; t < T; ++t) {
+      x[t] = load_bytes(q + (static_cast<Size>(t) * blocks + b) * kUnit);
+      offsets[t] = W::offset(x[t]);
+    }
+    APR_UNROLL
     for (int r = 0; r < R; ++r) {
       const std::byte* unit = rows + static_cast<Size>(r) * row_bytes + b * W::kBytes;
-      if constexpr (T == 1) {
-        _mm_prefetch(reinterpret_cast<const char*>(unit + static_cast<Size>(R) * row_bytes),
-                     _MM_HINT_T0);
-      }
-      const __m256i w = W::integers(unit);
-      const __m256i magnitude = _mm256_abs_epi8(w);  // -128 becomes 128 as an unsigned byte
+      const auto w = W::integers(unit);
       const __m256 scale = _mm256_set1_ps(half_to_float(unit));
+      APR_UNROLL
       for (int t = 0; t < T; ++t) {
-        const Size at = static_cast<Size>(t) * blocks + b;
-        const __m256i v = _mm256_sign_epi8(load_bytes(q + at * kUnit), w);
-        const __m256i words =
-            _mm256_maddubs_epi16(magnitude, v);  // at most 2 * 128 * 127: no overflow
-        const __m256 exact = _mm256_cvtepi32_ps(_mm256_madd_epi16(words, ones));
-        sums[t][r] =
-            _mm256_fmadd_ps(exact, _mm256_mul_ps(scale, _mm256_set1_ps(d[at])), sums[t][r]);
+        const __m256 exact = _mm256_cvtepi32_ps(W::dot(w, x[t], offsets[t]));
+        const __m256 both =
+            _mm256_mul_ps(scale, _mm256_set1_ps(d[static_cast<Size>(t) * blocks + b]));
+        sums[t][r] = _mm256_fmadd_ps(exact, both, sums[t][r]);
       }
     }
   }
+  APR_UNROLL
   for (int t = 0; t < T; ++t) {
+    APR_UNROLL
     for (int r = 0; r < R; ++r) {
       y[static_cast<Size>(t) * y_stride + static_cast<Size>(r)] = tree_sum(sums[t][r]);
     }
   }
+}
+
+/// Four stored weight rows times one rounded row of x, while the next four come from memory.
+template <typename W>
+APR_AVX2_INLINE void rounded_stream(const std::byte* rows, Size row_bytes, const std::int8_t* q,
+                                    const float* d, Size blocks, float* y) {
+  __m256 sums[4];
+  APR_UNROLL
+  for (int r = 0; r < 4; ++r) sums[r] = _mm256_setzero_ps();
+  const Size ahead = bytes_ahead(row_bytes);
+  for (Size b = 0; b < blocks; ++b) {
+    const __m256i x = load_bytes(q + b * kUnit);
+    const __m256i offset = W::offset(x);
+    const std::byte* column = rows + b * W::kBytes;
+    const __m128 scales = _mm_mul_ps(four_halves(column, row_bytes), _mm_set1_ps(d[b]));
+    const __m256 scales8 = _mm256_castps128_ps256(scales);
+    APR_UNROLL
+    for (int r = 0; r < 4; ++r) {
+      const std::byte* unit = column + static_cast<Size>(r) * row_bytes;
+      if (b % (kLine / W::kBytes) == 0) prefetch(unit + ahead);
+      const __m256 exact = _mm256_cvtepi32_ps(W::dot(W::integers(unit), x, offset));
+      const __m256 scale = _mm256_permutevar8x32_ps(scales8, _mm256_set1_epi32(r));
+      sums[r] = _mm256_fmadd_ps(exact, scale, sums[r]);
+    }
+  }
+  APR_UNROLL
+  for (int r = 0; r < 4; ++r) y[r] = tree_sum(sums[r]);
 }
 
 template <typename W, int R>
@@ -185,11 +254,9 @@ APR_AVX2_INLINE void rounded_rows(const std::byte* rows, Size row_bytes, const R
                                   Size tokens, float* y, Size y_stride) {
   constexpr Size kTokens = 4;
   Size t = 0;
-  if constexpr (R <= 2) {
-    for (; t + kTokens <= tokens; t += kTokens) {
-      rounded_tile<W, R, kTokens>(rows, row_bytes, x.q + t * x.blocks * kUnit, x.d + t * x.blocks,
-                                  x.blocks, y + t * y_stride, y_stride);
-    }
+  for (; t + kTokens <= tokens; t += kTokens) {
+    rounded_tile<W, R, kTokens>(rows, row_bytes, x.q + t * x.blocks * kUnit, x.d + t * x.blocks,
+                                x.blocks, y + t * y_stride, y_stride);
   }
   for (; t < tokens; ++t) {
     rounded_tile<W, R, 1>(rows, row_bytes, x.q + t * x.blocks * kUnit, x.d + t * x.blocks, x.blocks,
@@ -203,15 +270,18 @@ APR_AVX2_INLINE void dot_rounded(const std::byte* rows, Size row_bytes, Size cou
   Size r = 0;
   if (tokens < 4) {
     for (; r + 4 <= count; r += 4) {
-      rounded_rows<W, 4>(rows + r * row_bytes, row_bytes, x, tokens, y + r, y_stride);
-    }
-  } else {
-    for (; r + 2 <= count; r += 2) {
-      rounded_rows<W, 2>(rows + r * row_bytes, row_bytes, x, tokens, y + r, y_stride);
+      for (Size t = 0; t < tokens; ++t) {
+        rounded_stream<W>(rows + r * row_bytes, row_bytes, x.q + t * x.blocks * kUnit,
+                          x.d + t * x.blocks, x.blocks, y + t * y_stride + r);
+      }
     }
   }
-  for (; r < count; ++r)
+  for (; r + 2 <= count; r += 2) {
+    rounded_rows<W, 2>(rows + r * row_bytes, row_bytes, x, tokens, y + r, y_stride);
+  }
+  if (r < count) {
     rounded_rows<W, 1>(rows + r * row_bytes, row_bytes, x, tokens, y + r, y_stride);
+  }
 }
 
 }  // namespace
