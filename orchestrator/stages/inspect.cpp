@@ -90,7 +90,7 @@ Result<Outcome> classical_report(const FileMapping& mapping) {
                       {"checksum", header.crc_matches ? "valid" : "wrong"}})};
 }
 
-class Inspect final : public Verb {
+class Inspect final : public Stage {
  public:
   const VerbInfo& info() const override { return info_; }
 

@@ -58,7 +58,7 @@ Json dims_of(const Shape& shape) {
   return dims;
 }
 
-class Tensors final : public Verb {
+class Tensors final : public Stage {
  public:
   const VerbInfo& info() const override { return info_; }
 
