@@ -94,9 +94,10 @@ class Checker {
       return nullptr;
     }
     if (!verb->is_stage()) {
-      diagnostics_.error(spec.uses_at,
-                         cat("'", spec.uses, "' is interactive and cannot be a stage"),
-                         suggestion("", verbs_.stage_names, "stages"));
+      diagnostics_.error(
+          spec.uses_at,
+          cat("'", spec.uses, "' is not a stage: it makes no artifact and measures none"),
+          suggestion("", verbs_.stage_names, "stages"));
       return nullptr;
     }
     return static_cast<Stage*>(verb);

@@ -102,12 +102,19 @@ void Display::draw_bars() {
 void Display::started(const StageResult& stage) {
   const std::lock_guard<std::mutex> lock(mutex_);
   bars_[stage.name].since = monotonic_ns();
+}
+
+void Display::working(const std::string& stage, std::string_view what) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = bars_.find(stage);
+  if (found != bars_.end()) {
+    found->second = {.what = std::string(what), .since = monotonic_ns()};
+  }
   if (options_.bars) {
     erase_bars();
     draw_bars();
   } else if (options_.lines) {
-    out_ << "· " << padded(stage.name, name_width_) << "  started   " << stage.verb << '\n'
-         << std::flush;
+    out_ << "· " << padded(stage, name_width_) << "  started   " << what << '\n' << std::flush;
   }
 }
 

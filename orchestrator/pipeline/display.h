@@ -24,6 +24,7 @@ class Display final : public Observer {
   ~Display() override;
 
   void started(const StageResult& stage) override;
+  void working(const std::string& stage, std::string_view what) override;
   void progress(const std::string& stage, std::string_view what, std::uint64_t done,
                 std::uint64_t total) override;
   void finished(const StageResult& stage) override;

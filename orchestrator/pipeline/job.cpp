@@ -231,7 +231,7 @@ std::shared_ptr<std::mutex> Workshop::lock_for(const std::string& key) {
 }
 
 Result<JobResult> Workshop::run(const PreparedJob& job, Progress& progress, unsigned threads,
-                                std::string& failed_output) {
+                                const std::function<void()>& on_work, std::string& failed_output) {
   const std::shared_ptr<std::mutex> mutex = lock_for(job.key);
   const std::lock_guard<std::mutex> lock(*mutex);
   if (auto entry = find(job)) {
@@ -241,6 +241,7 @@ Result<JobResult> Workshop::run(const PreparedJob& job, Progress& progress, unsi
     learn(result.entry);
     return result;
   }
+  on_work();
   return execute(job, progress, threads, failed_output);
 }
 

@@ -69,10 +69,11 @@ class Workshop {
   /// The cached result, if there is one that may be used.
   std::optional<CacheEntry> find(const PreparedJob& job) const;
 
-  /// From the cache, or by running the stage. Equal jobs at the same time run once. What the stage
-  /// prints is in entry.folder/out.txt; a failed one leaves it in `failed_output`.
+  /// From the cache, or by running the stage, which `on_work` is told. Equal jobs at the same time
+  /// run once. What the stage prints is in entry.folder/out.txt; a failed one leaves it in
+  /// `failed_output`.
   Result<JobResult> run(const PreparedJob& job, Progress& progress, unsigned threads,
-                        std::string& failed_output);
+                        const std::function<void()>& on_work, std::string& failed_output);
 
   /// Digest of an input that may be a stage's output.
   Result<InputUse> input(const std::string& path);

@@ -241,7 +241,9 @@ class Runner {
     result.reason = why(prepared);
     StageProgress progress(observer_, result.name);
     APR_ASSIGN(const JobResult done,
-               workshop_.run(prepared, progress, threads_now(), result.printed));
+               workshop_.run(
+                   prepared, progress, threads_now(),
+                   [&] { observer_.working(result.name, result.verb); }, result.printed));
     result.entry = done.entry;
     if (done.exit_code != 0) {
       result.figures = key_figures(checked.verb->info(), done.entry);
@@ -318,7 +320,7 @@ class Runner {
         return artifact.size();
       };
       tools.measure = [&](const std::string& verb, const Json& params) {
-        return measure(cat(result.name, ": gate ", gate.kind), verb, params, progress);
+        return measure(result.name, cat(verb, " for gate ", gate.kind), verb, params, progress);
       };
       auto outcome = evaluate_gate(gate.kind, values, tools);
       if (!outcome) {
@@ -337,20 +339,23 @@ class Runner {
     return {};
   }
 
-  Result<GateTools::Measurement> measure(const std::string& label, const std::string& verb,
-                                         const Json& params, Progress& progress) {
+  Result<GateTools::Measurement> measure(const std::string& stage, const std::string& what,
+                                         const std::string& verb, const Json& params,
+                                         Progress& progress) {
     Verb* found = request_.verbs.find(verb);
     if (found == nullptr || !found->is_stage()) {
       return make_error(ErrorCode::unsupported, cat("there is no stage '", verb, "'"));
     }
     Job job;
-    job.label = label;
+    job.label = cat(stage, ": ", what);
     job.verb = static_cast<Stage*>(found);
     job.params = params;
     APR_ASSIGN(const PreparedJob prepared, workshop_.prepare(std::move(job)));
     APR_TRY(note_plugins(prepared));
     std::string printed;
-    APR_ASSIGN(JobResult done, workshop_.run(prepared, progress, threads_now(), printed));
+    APR_ASSIGN(JobResult done, workshop_.run(
+                                   prepared, progress, threads_now(),
+                                   [&] { observer_.working(stage, what); }, printed));
     return GateTools::Measurement{std::move(done.entry.report), done.exit_code};
   }
 

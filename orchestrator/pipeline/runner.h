@@ -20,6 +20,8 @@ class Observer {
  public:
   virtual ~Observer() = default;
   virtual void started(const StageResult& stage) = 0;
+  /// Something is not in the cache: a verb runs, for the stage itself or for one of its gates.
+  virtual void working(const std::string& stage, std::string_view what) = 0;
   virtual void progress(const std::string& stage, std::string_view what, std::uint64_t done,
                         std::uint64_t total) = 0;
   virtual void finished(const StageResult& stage) = 0;

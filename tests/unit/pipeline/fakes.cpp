@@ -175,12 +175,15 @@ Result<Outcome> meet(RunContext& context) {
 Result<Outcome> eval(RunContext& context) {
   APR_ASSIGN(const std::string model, contents(context, "model"));
   APR_ASSIGN(const std::string data, contents(context, "dataset"));
-  const auto bad = static_cast<double>(std::count(model.begin(), model.end(), 'x'));
+  const auto perplexity = [](const std::string& text) {
+    const auto bad = static_cast<double>(std::count(text.begin(), text.end(), 'x'));
+    return text == "nan" ? std::nan("") : 1 + bad / static_cast<double>(text.size());
+  };
   Outcome outcome;
-  outcome.report.set("perplexity",
-                     model == "nan" ? std::nan("") : 1 + bad / static_cast<double>(model.size()));
+  outcome.report.set("perplexity", perplexity(model));
   if (context.params.has("against")) {
     APR_ASSIGN(const std::string parent, contents(context, "against"));
+    outcome.report.set("parent_perplexity", perplexity(parent));
     double differing = 0;
     for (std::size_t i = 0; i < std::min(model.size(), parent.size()); ++i) {
       differing += model[i] == parent[i] ? 0 : 1;

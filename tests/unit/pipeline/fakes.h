@@ -44,6 +44,7 @@ class Folder {
 class Quiet final : public apr::pipeline::Observer {
  public:
   void started(const apr::pipeline::StageResult&) override {}
+  void working(const std::string&, std::string_view) override {}
   void progress(const std::string&, std::string_view, std::uint64_t, std::uint64_t) override {}
   void finished(const apr::pipeline::StageResult&) override {}
 };

@@ -134,7 +134,7 @@ TEST_CASE("Types are checked") {
         Lines{"6:36 stage 'b': 'force' is for the command line only | remove it"});
   CHECK(errors(after_a("  b: {uses: talk}\n"))
             .at(0)
-            .starts_with("6:13 'talk' is interactive and cannot be a stage"));
+            .starts_with("6:13 'talk' is not a stage: it makes no artifact and measures none"));
   CHECK(errors(after_a("  b: {uses: write@2, with: {text: x}}\n")) ==
         Lines{"6:13 'write@2': there is only version 1 of every stage | write write or write@1"});
   CHECK(errors(after_a("  b: {uses: write, with: [text]}\n")) ==
