@@ -74,23 +74,19 @@ bool is_reordered(std::span<const float> reference, std::span<const float> found
   return difference <= 1e-4 * largest;
 }
 
-/// Tables of one row per token only: what the rows say.
+/// What the tokens say, which are the last dimension but one: [token, feature], [head, query, key].
 std::string positions_remark(const NodeCheck& check, const GoldenValue& reference,
                              std::span<const float> found, double allowed) {
-  if (reference.shape.rank() != 2 || reference.shape[0] < 2 || check.node == "embed") return {};
-  const std::size_t columns = reference.shape[1];
-  std::size_t first_bad = 0;
-  for (std::size_t row = 0; row < reference.shape[0]; ++row) {
-    double difference = 0;
-    for (std::size_t i = row * columns; i < (row + 1) * columns; ++i) {
-      difference =
-          std::max(difference, std::fabs(static_cast<double>(reference.numbers[i]) - found[i]));
-    }
-    if (difference <= allowed) continue;
-    first_bad = row;
-    break;
+  const Shape& shape = reference.shape;
+  if (shape.rank() < 2 || check.node == "embed") return {};
+  const std::uint64_t columns = std::max<std::uint64_t>(shape.columns(), 1);
+  const std::uint64_t tokens = shape[shape.rank() - 2];
+  std::uint64_t first_bad = tokens;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double difference = std::fabs(static_cast<double>(reference.numbers[i]) - found[i]);
+    if (difference > allowed) first_bad = std::min(first_bad, i / columns % tokens);
   }
-  if (first_bad == 0) return {};
+  if (first_bad == 0 || first_bad == tokens) return {};
   return cat("the first ", first_bad == 1 ? "token agrees" : cat(first_bad, " tokens agree"),
              " and token ", first_bad,
              " does not: the mistake depends on the position (rotary embedding, mask, cache)");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "core/base/cat.h"
 #include "orchestrator/stages/parallel.h"
@@ -100,6 +101,7 @@ class Evaluation {
       if (options_.on_tokens) APR_TRY(options_.on_tokens(begin + at + count, last_token()));
     }
     result_.windows.push_back(window);
+    parent_nll_ += std::exchange(window_parent_nll_, 0.0);
     return {};
   }
 
@@ -123,7 +125,7 @@ class Evaluation {
       const TokenScore& token = scores_[i];
       window.nll += token.nll;
       ++window.predicted;
-      parent_nll_ += token.parent_nll;
+      window_parent_nll_ += token.parent_nll;
       kl_ += token.kl;
       same_best_ += token.same_best ? 1 : 0;
       if (token.kl > max_kl_) {
@@ -153,6 +155,7 @@ class Evaluation {
   const EvalOptions& options_;
   EvalResult result_;
   std::vector<TokenScore> scores_;
+  double window_parent_nll_ = 0;
   double parent_nll_ = 0;
   double kl_ = 0;
   double max_kl_ = 0;
