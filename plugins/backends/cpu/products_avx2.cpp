@@ -193,20 +193,18 @@ APR_AVX2_INLINE void rounded_tile(const std::byte* rows, Size row_bytes, const s
   }
   for (Size b = 0; b < blocks; ++b) {
     __m256i x[T];
-    __m256i offsets[T];
     APR_UNROLL
     for (int t = 0; t < T; ++t) {
       x[t] = load_bytes(q + (static_cast<Size>(t) * blocks + b) * kUnit);
-      offsets[t] = W::offset(x[t]);
     }
     APR_UNROLL
     for (int r = 0; r < R; ++r) {
       const std::byte* unit = rows + static_cast<Size>(r) * row_bytes + b * W::kBytes;
-      const auto w = W::integers(unit);
+      const SignedIntegers w = signed_integers(W::integers(unit));
       const __m256 scale = _mm256_set1_ps(half_to_float(unit));
       APR_UNROLL
       for (int t = 0; t < T; ++t) {
-        const __m256 exact = _mm256_cvtepi32_ps(W::dot(w, x[t], offsets[t]));
+        const __m256 exact = _mm256_cvtepi32_ps(dot_block(w, x[t]));
         const __m256 both =
             _mm256_mul_ps(scale, _mm256_set1_ps(d[static_cast<Size>(t) * blocks + b]));
         sums[t][r] = _mm256_fmadd_ps(exact, both, sums[t][r]);
@@ -240,7 +238,7 @@ APR_AVX2_INLINE void rounded_stream(const std::byte* rows, Size row_bytes, const
     for (int r = 0; r < 4; ++r) {
       const std::byte* unit = column + static_cast<Size>(r) * row_bytes;
       if (b % (kLine / W::kBytes) == 0) prefetch(unit + ahead);
-      const __m256 exact = _mm256_cvtepi32_ps(W::dot(W::integers(unit), x, offset));
+      const __m256 exact = _mm256_cvtepi32_ps(dot_block(W::once(unit), x, offset));
       const __m256 scale = _mm256_permutevar8x32_ps(scales8, _mm256_set1_epi32(r));
       sums[r] = _mm256_fmadd_ps(exact, scale, sums[r]);
     }
