@@ -197,9 +197,16 @@ int run_verb(Verb& verb, const ParsedCommand& command) {
   auto outcome = verb.run(context);
   progress->finish();
   if (global.verbose) tell_costs(started, verb.info(), **host);
+  if (!outcome && outcome.error().code == ErrorCode::interrupted) {
+    // Where exactly it was does not matter to whoever pressed Ctrl-C.
+    return report_error(kProgram,
+                        make_error(ErrorCode::interrupted, cat(verb.info().name, " was stopped")),
+                        global.json);
+  }
   if (!outcome) return report_error(kProgram, outcome.error(), global.json);
   if (global.json) {
-    std::cout << outcome->report.dump(2) << '\n';
+    // A verb that has printed its reports itself, line by line, leaves none.
+    if (!outcome->report.is_null()) std::cout << outcome->report.dump(2) << '\n';
   } else {
     verb.print(outcome->report, std::cout, wants_colour(STDOUT_FILENO));
   }
@@ -228,7 +235,7 @@ int run_words(std::span<const std::string> words) {
 
 int run_program(int argc, char** argv) {
   install_signal_handlers();
-  const std::vector<std::string> words(argv + 1, argv + argc);
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   return finish_output(kProgram, run_words(words));
 }
 
