@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "core/base/cat.h"
+#include "core/platform/mapping_guard.h"
 #include "core/platform/posix.h"
 
 #if !defined(__wasm__)
@@ -214,6 +215,7 @@ Result<std::shared_ptr<const FileMapping>> FileMapping::open(const std::string& 
   void* start = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file.get(), 0);
   if (start == MAP_FAILED) return system_error("cannot be mapped", path);
   mapping->bytes_ = {static_cast<const std::byte*>(start), static_cast<std::size_t>(size)};
+  platform::enter_mapping(mapping->bytes_);
 #endif
   return std::shared_ptr<const FileMapping>(mapping);
 }
@@ -221,6 +223,7 @@ Result<std::shared_ptr<const FileMapping>> FileMapping::open(const std::string& 
 FileMapping::~FileMapping() {
 #if !defined(__wasm__)
   if (!bytes_.empty()) {
+    platform::leave_mapping(bytes_);
     ::munmap(const_cast<void*>(static_cast<const void*>(bytes_.data())), bytes_.size());
   }
 #endif

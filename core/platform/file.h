@@ -64,6 +64,11 @@ class APR_API FileMapping {
   std::vector<std::byte> copy_;  ///< used where there is no mmap
 };
 
+/// From now on, reading a mapping whose file was cut short meanwhile gives zeros instead of ending the
+/// process; FileMapping::check_unchanged() then reports it. Other SIGBUS signals go to the handler that was
+/// installed before. For programs to call once at their start; libraries leave signals to their host.
+APR_API void guard_mappings() noexcept;
+
 /// Writes a file that appears under its name complete or not at all: bytes go to a temporary file in
 /// the same folder; commit() flushes it to the disk and renames. Without commit() the temporary file
 /// is removed. Also removed on the signals for which remove_temporary_files() is called.

@@ -239,6 +239,17 @@ TEST_CASE("what cannot be written is refused before a file appears") {
     };
     expected = "more than its 60 bytes";
   }
+  SECTION("tensors whose padded sizes wrap") {
+    const Shape half{std::uint64_t{1} << 62};
+    plan.tensors[0].type = plan.tensors[2].type = Type::f16;
+    plan.tensors[0].shape = plan.tensors[2].shape = half;
+    expected = "larger than 64 bits";
+  }
+  SECTION("a tensor within its padding of the largest number") {
+    plan.tensors[0].type = Type::i8;
+    plan.tensors[0].shape = {~std::uint64_t{0} - 3};
+    expected = "larger than 64 bits";
+  }
   SECTION("a file that would leave its folder") {
     plan.files["../evil"] = "x";
     expected = "path separator";

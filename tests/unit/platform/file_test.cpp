@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -100,6 +101,46 @@ TEST_CASE("mappings show the bytes and notice changes") {
   const auto empty = FileMapping::open(scratch.path("empty"));
   REQUIRE(empty.ok());
   CHECK((*empty)->bytes().empty());
+}
+
+TEST_CASE("a file cut short while it is mapped ends in an error, not in a signal") {
+  const Scratch scratch;
+  const std::string path = scratch.path("file");
+  put(path, std::string(3 * 4096, 'x'));
+  const auto child_with = [&](auto body) {
+    const pid_t child = ::fork();
+    REQUIRE(child >= 0);
+    if (child == 0) {
+      ::setrlimit(RLIMIT_CORE, std::array<rlimit, 1>{}.data());
+      const auto mapping = FileMapping::open(path);
+      if (!mapping) ::_exit(9);
+      ::_exit(body(**mapping));
+    }
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    put(path, std::string(3 * 4096, 'x'));
+    return status;
+  };
+  const auto cut_and_read = [&](const FileMapping& mapping) {
+    if (::truncate(path.c_str(), 4096) != 0) return 8;
+    const volatile std::byte* bytes = mapping.bytes().data();
+    const bool kept = bytes[0] == std::byte{'x'};
+    const bool zero = bytes[2 * 4096 + 5] == std::byte{0};
+    return kept && zero && !mapping.check_unchanged().ok() ? 0 : 7;
+  };
+  const int guarded = child_with([&](const FileMapping& mapping) {
+    guard_mappings();
+    return cut_and_read(mapping);
+  });
+  CHECK((WIFEXITED(guarded) && WEXITSTATUS(guarded) == 0));
+  const int chained = child_with([&](const FileMapping& mapping) {
+    ::signal(SIGBUS, [](int) { ::_exit(5); });
+    guard_mappings();
+    static_cast<void>(mapping);
+    ::raise(SIGBUS);  // not from one of our mappings
+    return 6;
+  });
+  CHECK((WIFEXITED(chained) && WEXITSTATUS(chained) == 5));
 }
 
 TEST_CASE("whole files are read up to a limit") {
