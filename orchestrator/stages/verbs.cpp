@@ -16,6 +16,9 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_test_model());
     list.push_back(make_eval());
     list.push_back(make_trace());
+    list.push_back(make_run());
+    list.push_back(make_chat());
+    list.push_back(make_bench());
     list.push_back(make_tokenize());
     list.push_back(make_plugins_list());
     list.push_back(make_plugins_info());

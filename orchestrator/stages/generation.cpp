@@ -1,0 +1,242 @@
+#include "orchestrator/stages/generation.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cmath>
+#include <ctime>
+#include <ostream>
+
+#include "core/base/cat.h"
+#include "core/platform/clock.h"
+#include "orchestrator/cli/format.h"
+#include "orchestrator/cli/terminal.h"
+#include "orchestrator/stages/open_package.h"
+#include "orchestrator/stages/params.h"
+
+namespace apr {
+
+namespace {
+
+constexpr std::uint32_t kDefaultContext = 4096;  ///< of a model that does not say
+
+Param number_param(std::string name, ParamType type, Json fallback, double minimum,
+                   std::string help) {
+  Param param;
+  param.name = std::move(name);
+  param.type = type;
+  param.fallback = std::move(fallback);
+  param.minimum = minimum;
+  param.help = std::move(help);
+  return param;
+}
+
+/// A special token of tokenizer_config.json: its text, or an object with the text in `content`.
+std::string token_text(const Json& token) {
+  return token.is_object() ? token["content"].as_string() : token.as_string();
+}
+
+std::string today() {
+  const std::time_t now = static_cast<std::time_t>(unix_seconds());
+  std::tm parts{};
+  ::localtime_r(&now, &parts);
+  char text[16];
+  std::strftime(text, sizeof text, "%Y-%m-%d", &parts);
+  return text;
+}
+
+/// A token as it can be shown on one line.
+std::string shown_token(const Tokenizer& tokenizer, TokenId id) {
+  return Json(tokenizer.piece(id, false)).dump();
+}
+
+}  // namespace
+
+void add_generation_params(std::vector<Param>& params) {
+  Param max_tokens = number_param("max-tokens", ParamType::integer, Json(), 1,
+                                  "longest answer, in tokens; 256, or the context if that is less");
+  max_tokens.letter = 'n';
+  params.push_back(std::move(max_tokens));
+  params.push_back(number_param("temperature", ParamType::number, Json(0.0), 0,
+                                "0 always takes the likeliest token; higher is more varied"));
+  params.push_back(number_param("top-k", ParamType::integer, Json(0), 0,
+                                "draw from the K likeliest tokens only; 0: from all"));
+  Param top_p = number_param("top-p", ParamType::number, Json(1.0), 0,
+                             "draw from the likeliest tokens that together reach this probability");
+  top_p.maximum = 1;
+  params.push_back(std::move(top_p));
+  params.push_back(number_param("repetition-penalty", ParamType::number, Json(1.0), 0,
+                                "above 1: makes the last 64 tokens less likely"));
+  params.push_back(number_param("seed", ParamType::integer, Json(0), 0,
+                                "of the random numbers; the same seed gives the same answer"));
+  Param stop = text_param("stop", "TEXT", "end the answer before this text; may be repeated");
+  stop.type = ParamType::texts;
+  params.push_back(std::move(stop));
+  params.push_back(number_param("context", ParamType::integer, Json(), 1,
+                                "tokens the model keeps in mind; by default all it was made for"));
+  params.push_back(text_param("system", "TEXT", "the system message"));
+  params.push_back(
+      text_param("date", "DATE", "the date for templates that ask for it: 2024-07-26, or `today`"));
+}
+
+Result<std::uint32_t> context_size(const Values& params, const Model& model) {
+  const std::uint32_t made_for = model.facts().max_position_embeddings;
+  if (!params.has("context")) return made_for > 0 ? made_for : kDefaultContext;
+  const std::int64_t wanted = params.integer("context");
+  const std::int64_t most = made_for > 0 ? made_for : std::int64_t{1} << 30;
+  if (wanted > most) {
+    return make_error(ErrorCode::usage, cat("--context ", wanted, " is more than the ", most,
+                                            " tokens the model was made for"));
+  }
+  return static_cast<std::uint32_t>(wanted);
+}
+
+Result<GenerateOptions> generate_options(const Values& params, const Model& model,
+                                         std::uint32_t context) {
+  GenerateOptions options;
+  options.sampler.temperature = params.number("temperature");
+  options.sampler.top_k = static_cast<std::uint32_t>(
+      std::min<std::int64_t>(params.integer("top-k"), std::int64_t{UINT32_MAX}));
+  options.sampler.top_p = params.number("top-p");
+  options.sampler.repetition_penalty = params.number("repetition-penalty");
+  options.sampler.seed = static_cast<std::uint64_t>(params.integer("seed"));
+  APR_TRY(Sampler::create(options.sampler));
+  options.stop_strings = params.texts("stop");
+  for (const std::string& stop : options.stop_strings) {
+    if (stop.empty()) return make_error(ErrorCode::usage, "--stop is given an empty text");
+  }
+  options.stop_ids = model.stop_ids();
+  options.max_tokens = std::min(context, options.max_tokens);
+  if (params.has("max-tokens")) {
+    const std::int64_t wanted = params.integer("max-tokens");
+    if (wanted > context) {
+      return make_error(
+          ErrorCode::usage,
+          cat("--max-tokens ", wanted, " is more than the context of ", context, " tokens holds"),
+          {}, "the prompt needs room as well");
+    }
+    options.max_tokens = static_cast<std::uint32_t>(wanted);
+  }
+  return options;
+}
+
+Result<ChatTemplate::Variables> template_variables(const Values& params, const Model& model) {
+  ChatTemplate::Variables variables;
+  if (const std::string* text = model.package().file("tokenizer_config.json")) {
+    APR_ASSIGN(const Json config,
+               parse_json(*text, cat(model.package().path(), ": tokenizer_config.json")));
+    variables.bos_token = token_text(config["bos_token"]);
+    variables.eos_token = token_text(config["eos_token"]);
+  } else {
+    APR_ASSIGN(const Tokenizer* tokenizer, model.tokenizer());
+    if (tokenizer->bos()) variables.bos_token = tokenizer->token(*tokenizer->bos());
+    if (tokenizer->eos()) variables.eos_token = tokenizer->token(*tokenizer->eos());
+  }
+  if (params.has("date")) {
+    const std::string& date = params.text("date");
+    variables.extra.set("now", date == "today" ? today() : date);
+  }
+  return variables;
+}
+
+double prefill_rate(std::size_t tokens, const GenerateOutcome& outcome) {
+  return outcome.prefill_seconds > 0 ? static_cast<double>(tokens) / outcome.prefill_seconds : 0;
+}
+
+double decode_rate(const GenerateOutcome& outcome) {
+  // The first token came from reading the prompt; a stop id cost a step but is not among the ids.
+  std::size_t steps = outcome.ids.size();
+  if (outcome.finish != FinishReason::stop_id && steps > 0) --steps;
+  return steps > 0 && outcome.decode_seconds > 0
+             ? static_cast<double>(steps) / outcome.decode_seconds
+             : 0;
+}
+
+Json outcome_json(const GenerateOutcome& outcome, std::size_t tokens_read) {
+  Json ids = Json::array();
+  for (const TokenId id : outcome.ids) ids.push_back(id);
+  return Json::object({{"text", outcome.text},
+                       {"tokens", std::uint64_t{outcome.ids.size()}},
+                       {"ids", std::move(ids)},
+                       {"finish_reason", name_of(outcome.finish)},
+                       {"prefill_tokens_per_second", prefill_rate(tokens_read, outcome)},
+                       {"decode_tokens_per_second", decode_rate(outcome)},
+                       {"prefill_seconds", outcome.prefill_seconds},
+                       {"decode_seconds", outcome.decode_seconds}});
+}
+
+TokenChoices choices_of(const GeneratedToken& token, std::size_t count) {
+  return {token.id, std::exp(log_probability(token.logits, token.id)),
+          top_probabilities(token.logits, count)};
+}
+
+Json choices_json(const std::vector<TokenChoices>& all, const Tokenizer& tokenizer) {
+  Json list = Json::array();
+  for (const TokenChoices& choices : all) {
+    Json best = Json::array();
+    for (const TokenProbability& entry : choices.best) {
+      best.push_back(Json::object({{"id", entry.id},
+                                   {"token", tokenizer.piece(entry.id, false)},
+                                   {"probability", entry.probability}}));
+    }
+    list.push_back(Json::object({{"id", choices.id},
+                                 {"token", tokenizer.piece(choices.id, false)},
+                                 {"probability", choices.probability},
+                                 {"top", std::move(best)}}));
+  }
+  return list;
+}
+
+void print_choices(const std::vector<TokenChoices>& all, const Tokenizer& tokenizer,
+                   std::ostream& out, bool colour) {
+  using Align = Table::Align;
+  Table table({{"token", Align::left},
+               {"id", Align::right},
+               {"p", Align::right},
+               {"likeliest", Align::left}});
+  for (const TokenChoices& choices : all) {
+    std::string best;
+    for (const TokenProbability& entry : choices.best) {
+      best += cat(best.empty() ? "" : "  ", shown_token(tokenizer, entry.id), " ",
+                  fixed(100 * entry.probability, 1), "%");
+    }
+    table.row({printable(shown_token(tokenizer, choices.id)), cat(choices.id),
+               cat(fixed(100 * choices.probability, 1), "%"), printable(best)});
+  }
+  out << table.to_string(Style{colour}, 2);
+}
+
+std::string terminal_text(std::string_view text, bool terminal) {
+  if (!terminal) return std::string(text);
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of("\n\t"), text.size());
+    out += printable(text.substr(0, end));
+    if (end < text.size()) out.push_back(text[end]);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return out;
+}
+
+Result<std::string> read_standard_input(std::uint64_t limit) {
+  std::string text;
+  char buffer[65536];
+  while (true) {
+    const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (got == 0) return text;
+    if (got < 0) {
+      if (errno == EINTR) {
+        APR_TRY(check_interrupted());
+        continue;
+      }
+      return make_error(ErrorCode::io, "cannot be read", "standard input");
+    }
+    text.append(buffer, static_cast<std::size_t>(got));
+    if (text.size() > limit) {
+      return make_error(ErrorCode::usage, cat("has more than ", limit, " bytes"), "standard input");
+    }
+  }
+}
+
+}  // namespace apr
