@@ -4,10 +4,8 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
-#include <random>
 
 #include "core/base/cat.h"
-#include "core/graph/builder.h"
 #include "core/platform/cpu.h"
 #include "core/runtime/session.h"
 #include "core/tensor/codec.h"
@@ -216,55 +214,6 @@ TEST_CASE("one thread equals many on the trained model, quantized", "[properties
     CHECK(logits_of(cpu(), model, Mode::deterministic, ids, std::make_shared<Team>(threads)) ==
           one);
   }
-}
-
-TEST_CASE("halves in the cache: near the reference, which stores halves too", "[types]") {
-  GraphBuilder builder;
-  const ValueId ids = builder.token_ids();
-  const CacheId cache = builder.cache({"layer0", 2, 12, 0, false, Type::f16});
-  const ValueId q = builder.embedding("q", ids, builder.parameter("q", {50, 48}));
-  const ValueId k = builder.embedding("k", ids, builder.parameter("k", {50, 24}));
-  const ValueId v = builder.embedding("v", ids, builder.parameter("v", {50, 24}));
-  const AttentionSpec spec{4, 2, 12, 0.3, true, 0};
-  builder.output(builder.select_logit_rows("out", builder.attention("attn", q, k, v, spec, cache)));
-  builder.facts().vocab_size = 50;
-  const Graph graph = must(std::move(builder).build());
-
-  ModelParts parts;
-  std::mt19937 random(5);
-  for (const auto& [name, columns] : {std::pair{"q", 48u}, {"k", 24u}, {"v", 24u}}) {
-    NamedTensor tensor;
-    tensor.name = name;
-    tensor.shape = {50, columns};
-    std::vector<float> values(50 * columns);
-    for (float& value : values) value = static_cast<float>(random() % 2000) / 500.0f - 2.0f;
-    tensor.data.resize(values.size() * 4);
-    tensor.set_floats(values);
-    parts.tensors.push_back(tensor);
-  }
-  Package::Parts made;
-  for (const NamedTensor& tensor : parts.tensors) {
-    auto owned = std::make_shared<Tensor>(Tensor{tensor.type, tensor.shape, tensor.data});
-    made.tensors.push_back({tensor.name, owned->view(), {}});
-    made.owned.push_back(owned);
-  }
-  const Package package = must(Package::from(std::move(made)));
-  const auto tokens = some_ids(50, 75);
-  const auto run = [&](Backend& backend, std::size_t chunk) {
-    std::shared_ptr<Executable> executable = must(backend.compile(graph, package, {}));
-    Session session = must(Session::create(executable, 100));
-    std::vector<float> rows;
-    for (std::size_t i = 0; i < tokens.size(); i += chunk) {
-      const auto part = std::span(tokens).subspan(i, std::min(chunk, tokens.size() - i));
-      const auto out = must(session.append_all_logits(0, part));
-      rows.insert(rows.end(), out.begin(), out.end());
-    }
-    return rows;
-  };
-  const auto expected = run(reference(), 75);
-  const auto actual = run(cpu(), 75);
-  CHECK(relative_difference(expected, actual) < 1e-6);
-  CHECK(run(cpu(), 1) == actual);
 }
 
 TEST_CASE("the description says what runs", "[report]") {
