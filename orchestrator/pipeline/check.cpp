@@ -5,6 +5,7 @@
 #include "core/base/cat.h"
 #include "orchestrator/pipeline/expression.h"
 #include "orchestrator/pipeline/gate_kinds.h"
+#include "orchestrator/pipeline/order.h"
 
 namespace apr::pipeline {
 namespace {
@@ -466,41 +467,18 @@ class Checker {
     }
   }
 
-  /// Repeatedly takes the first stage whose dependencies are all taken; what is left has a cycle.
   void sort() {
-    std::vector<bool> done(result_.stages.size(), false);
-    bool progress = true;
-    while (progress) {
-      progress = false;
-      for (std::size_t i = 0; i < done.size(); ++i) {
-        if (done[i]) continue;
-        const auto& needed = result_.stages[i].dependencies;
-        if (!std::all_of(needed.begin(), needed.end(), [&](std::size_t d) { return done[d]; })) {
-          continue;
-        }
-        done[i] = true;
-        result_.order.push_back(i);
-        progress = true;
-      }
-    }
-    const auto stuck = std::find(done.begin(), done.end(), false);
-    if (stuck != done.end()) report_cycle(static_cast<std::size_t>(stuck - done.begin()), done);
-  }
-
-  void report_cycle(std::size_t start, const std::vector<bool>& done) {
-    // Every stage that is left depends on one that is left: walking on must meet itself.
-    std::vector<std::size_t> walk;
-    std::size_t at = start;
-    while (std::find(walk.begin(), walk.end(), at) == walk.end()) {
-      walk.push_back(at);
-      const auto& needed = result_.stages[at].dependencies;
-      at = *std::find_if(needed.begin(), needed.end(), [&](std::size_t d) { return !done[d]; });
-    }
-    walk.erase(walk.begin(), std::find(walk.begin(), walk.end(), at));
-    std::rotate(walk.begin(), std::min_element(walk.begin(), walk.end()), walk.end());
+    const std::vector<std::vector<std::size_t>> needed = [&] {
+      std::vector<std::vector<std::size_t>> lists;
+      for (const CheckedStage& stage : result_.stages) lists.push_back(stage.dependencies);
+      return lists;
+    }();
+    Order order = order_of(needed);
+    result_.order = std::move(order.order);
+    if (order.cycle.empty()) return;
     std::string names;
-    for (const std::size_t i : walk) names += cat(result_.stages[i].spec->name, " -> ");
-    const StageSpec& first = *result_.stages[walk.front()].spec;
+    for (const std::size_t i : order.cycle) names += cat(result_.stages[i].spec->name, " -> ");
+    const StageSpec& first = *result_.stages[order.cycle.front()].spec;
     diagnostics_.error(first.at, cat("stages wait for each other: ", names, first.name),
                        "each arrow means 'needs'; remove one of these references");
   }
@@ -535,27 +513,9 @@ class Checker {
 
 }  // namespace
 
-VerbTable all_stages() {
-  VerbTable table;
-  table.find = [](std::string_view name) { return find_verb(name); };
-  for (const auto& verb : all_verbs()) {
-    if (verb->is_stage()) table.stage_names.push_back(verb->info().name);
-  }
-  return table;
-}
-
 CheckedPipeline check_pipeline(const Pipeline& pipeline, const ParamValues& params,
                                const VerbTable& verbs, Diagnostics& diagnostics) {
   return Checker(pipeline, params, verbs, diagnostics).run();
-}
-
-std::string main_port(const Verb& verb) {
-  const std::vector<Param>& params = verb.info().params;
-  const auto is_output = [](const Param& param) { return param.role == ParamRole::output; };
-  auto found = std::find_if(params.begin(), params.end(),
-                            [&](const Param& param) { return is_output(param) && param.required; });
-  if (found == params.end()) found = std::find_if(params.begin(), params.end(), is_output);
-  return found == params.end() ? std::string() : found->name;
 }
 
 }  // namespace apr::pipeline

@@ -1,5 +1,6 @@
 #include "orchestrator/pipeline/commands.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -218,6 +219,14 @@ Json run_as_json(const Pipeline& pipeline, const RunResult& result) {
   return json;
 }
 
+/// Stages do not share our standard input: a verb that would read it finds its end at once.
+void close_standard_input() {
+  const int nothing = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (nothing < 0) return;
+  ::dup2(nothing, STDIN_FILENO);
+  ::close(nothing);
+}
+
 int run_with(const ParsedCommand& command, const std::vector<std::string>& sets) {
   const bool json = command.global.json;
   const bool quiet = command.global.quiet;
@@ -232,6 +241,7 @@ int run_with(const ParsedCommand& command, const std::vector<std::string>& sets)
   auto state = State::open(state_folder(command));
   if (!state) return fail(state.error(), json);
 
+  close_standard_input();
   const VerbTable verbs = all_stages();
   std::size_t name_width = 0;
   for (const StageSpec& stage : loaded->pipeline.stages) {

@@ -102,6 +102,8 @@ class Builder final : public YAML::EventHandler {
 
   YamlNode take() { return std::move(root_); }
   bool empty() const { return documents_ == 0; }
+  /// Where the innermost list or map begins that is not complete.
+  Position open_at() const { return stack_.empty() ? Position{1, 1} : stack_.back().node.at; }
 
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) {
@@ -384,8 +386,8 @@ Result<YamlNode> parse_yaml(std::string_view text, std::string_view file,
                    byte < 0x80 ? "a control character" : "a byte that is not UTF-8",
                    "a pipeline is UTF-8 text");
   }
+  Builder builder(text, limits);
   try {
-    Builder builder(text, limits);
     std::istringstream stream{std::string(text)};
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
@@ -398,6 +400,14 @@ Result<YamlNode> parse_yaml(std::string_view text, std::string_view file,
   } catch (const Refusal& refusal) {
     return refused(file, refusal.at, refusal.message, refusal.hint);
   } catch (const YAML::Exception& exception) {
+    // At the end of the file yaml-cpp knows no place; what is open does.
+    if (exception.msg == YAML::ErrorMsg::END_OF_SEQ_FLOW ||
+        exception.msg == YAML::ErrorMsg::END_OF_MAP_FLOW) {
+      const bool list = exception.msg == YAML::ErrorMsg::END_OF_SEQ_FLOW;
+      return refused(file, builder.open_at(),
+                     cat("not valid YAML: the ", list ? "'['" : "'{'", " here is not closed"),
+                     "check quotes, brackets and commas from here on");
+    }
     const Position at = exception.mark.is_null() ? Position{1, 1} : position_of(exception.mark);
     return refused(file, at, cat("not valid YAML: ", exception.msg), hint_for(text, at));
   } catch (const std::exception& exception) {

@@ -8,9 +8,9 @@ STAGES = HEAD + "stages:\n  import: {uses: import, with: {source: golden/apr-tin
 # text -> exit code, what is said first
 BROKEN = {
     "": (4, "p.yaml:1:1: the file is empty"),
-    "a: [1, 2": (4, "p.yaml:1:9: not valid YAML"),
-    "a: {b: 1": (4, "p.yaml:1:9: not valid YAML"),
-    "a:\n\tb: 1": (4, "p.yaml:2:1: not valid YAML"),
+    "a: [1, 2": (4, "p.yaml:1:4: not valid YAML: the '[' here is not closed"),
+    "a: {b: 1": (4, "p.yaml:1:4: not valid YAML: the '{' here is not closed"),
+    "a:\n\tb: 1": (4, "hint: YAML is indented with spaces, not with tabs"),
     "a: 'x": (4, "p.yaml:1:6: not valid YAML"),
     "a: &x 1": (4, "p.yaml:1:4: an anchor (&x)"),
     "a: *x": (4, "p.yaml:1:4: not valid YAML: the referenced anchor is not defined"),
@@ -32,7 +32,7 @@ BROKEN = {
     STAGES + "  b: {uses: convert, with: {model: \"${stages.import.output}\"}}":
         (2, "p.yaml:6:13: error: stage 'b': convert requires 'quantize'"),
     STAGES + "  b: {uses: validate, with: {model: \"${stages.import.output}\", quality: yes}}":
-        (2, "p.yaml:6:74: error: stage 'b': 'quality': must be true or false"),
+        (2, "p.yaml:6:73: error: stage 'b': 'quality': must be true or false"),
     STAGES + "  b: {uses: inspect, with: {model: x}, needs: c}\n  c: {uses: inspect, with: {model: x}, needs: b}":
         (2, "p.yaml:6:3: error: stages wait for each other: b -> c -> b"),
 }
