@@ -58,8 +58,9 @@ class Builder {
       : text_(text), file_(file), limits_(limits), reached_(text.data()) {}
 
   Result<Json> run() {
-    const TrackedChar first(text_.data(), &reached_);
-    const TrackedChar last(text_.data() + text_.size(), &reached_);
+    const char* begin = text_.data();
+    const TrackedChar first(begin, &reached_);
+    const TrackedChar last(begin + text_.size(), &reached_);
     const bool read = nlohmann::json::sax_parse(first, last, this);
     if (error_) return *std::move(error_);
     if (!read) return fail(offset(), "is not valid JSON");

@@ -61,12 +61,12 @@ __attribute__((target("sha,sse4.1,ssse3"))) void compress_sha_ni(std::uint32_t* 
     const __m128i abef_before = abef;
     const __m128i cdgh_before = cdgh;
     __m128i m[4];
-    for (int i = 0; i < 4; ++i) {
+    for (std::size_t i = 0; i < 4; ++i) {
       const auto* source = reinterpret_cast<const __m128i*>(blocks + 16 * i);
       m[i] = _mm_shuffle_epi8(_mm_loadu_si128(source), swap);
     }
 #pragma GCC unroll 16
-    for (int group = 0; group < 16; ++group) {
+    for (std::size_t group = 0; group < 16; ++group) {
       const __m128i current = m[group % 4];
       const auto* constants = reinterpret_cast<const __m128i*>(kRound + 4 * group);
       const __m128i sum = _mm_add_epi32(current, _mm_loadu_si128(constants));
@@ -120,7 +120,7 @@ namespace sha256_detail {
 void compress_generic(std::uint32_t* state, const std::byte* blocks, std::size_t count) {
   for (; count > 0; --count, blocks += kBlockBytes) {
     std::uint32_t w[64];
-    for (int t = 0; t < 16; ++t) w[t] = load_big_endian(blocks + 4 * t);
+    for (std::size_t t = 0; t < 16; ++t) w[t] = load_big_endian(blocks + 4 * t);
     for (int t = 16; t < 64; ++t) {
       const std::uint32_t s0 =
           rotate_right(w[t - 15], 7) ^ rotate_right(w[t - 15], 18) ^ (w[t - 15] >> 3);

@@ -8,7 +8,7 @@ namespace apr {
 
 namespace {
 
-Error bad_lineage(std::string message) {
+Error bad_lineage(std::string_view message) {
   return make_error(ErrorCode::format, cat("the LINEAGE section ", message));
 }
 

@@ -44,7 +44,7 @@ std::int64_t unix_seconds() {
 MemoryUse memory_use() {
   MemoryUse use;
 #if defined(__linux__)
-  constexpr std::uint64_t kMostBytes = 64 * 1024;
+  constexpr std::uint64_t kMostBytes = std::uint64_t{64} << 10;
   if (const auto status = read_file("/proc/self/status", kMostBytes)) {
     use.peak_resident_bytes = status_field(*status, "\nVmHWM:");
     use.anonymous_bytes = status_field(*status, "\nRssAnon:");

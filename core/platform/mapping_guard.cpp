@@ -41,6 +41,7 @@ bool replace_page(std::uintptr_t address) {
   for (const Slot& slot : g_mappings) {
     const std::uintptr_t begin = slot.begin.load();
     if (begin == 0 || address < begin || address >= slot.end.load()) continue;
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): the address comes from the kernel as a number
     void* page = reinterpret_cast<void*>(address & ~(g_page - 1));
     return ::mmap(page, g_page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == page;
   }

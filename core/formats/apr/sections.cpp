@@ -126,7 +126,7 @@ std::vector<std::byte> encode_apr_files(const AprFiles& files) {
 }
 
 Result<AprFiles> decode_apr_files(std::span<const std::byte> bytes) {
-  const auto bad = [](std::string message) {
+  const auto bad = [](std::string_view message) {
     return make_error(ErrorCode::format, cat("the FILES section ", message));
   };
   ByteReader reader(bytes);

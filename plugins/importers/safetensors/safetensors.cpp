@@ -86,6 +86,7 @@ class Opening {
       if (!mapped) return std::move(mapped).error().within(source.index);
     }
     std::vector<std::string> present;
+    present.reserve(parts_.tensors.size());
     for (const TensorEntry& entry : parts_.tensors) present.push_back(entry.name);
     std::ranges::sort(present);
     return index.check_complete(present);
