@@ -13,6 +13,7 @@ namespace apr::pipeline {
 namespace {
 
 constexpr std::uint64_t kRedrawNs = 100'000'000;
+constexpr std::uint64_t kShowTimeNs = 1'000'000'000;
 constexpr std::size_t kPrintedLines = 6;
 
 std::string padded(std::string_view text, std::size_t width) {
@@ -88,10 +89,11 @@ void Display::draw_bars() {
       const auto full = static_cast<std::size_t>(share * kCells);
       for (std::size_t i = 0; i < kCells; ++i) line += i < full ? "█" : "░";
       line += cat(" ", static_cast<int>(share * 100), " %  ");
-    } else {
+    } else if (now - bar.since > kShowTimeNs) {
       line += cat(human_seconds(static_cast<double>(now - bar.since) / 1e9), "  ");
     }
-    line += printable(bar.what);
+    line += bar.task;
+    if (!bar.what.empty()) line += cat(": ", printable(bar.what));
     std::fputs(cat(shortened(line, options_.width - 1), "\n").c_str(), stderr);
     ++drawn_;
   }
@@ -108,7 +110,7 @@ void Display::working(const std::string& stage, std::string_view what) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = bars_.find(stage);
   if (found != bars_.end()) {
-    found->second = {.what = std::string(what), .since = monotonic_ns()};
+    found->second = {.task = std::string(what), .what = {}, .since = monotonic_ns()};
   }
   if (options_.bars) {
     erase_bars();

@@ -38,6 +38,7 @@ class Display final : public Observer {
   std::size_t name_width_;
   std::mutex mutex_;
   struct Bar {
+    std::string task;  ///< "convert", "eval for gate kld"
     std::string what;
     std::uint64_t done = 0;
     std::uint64_t total = 0;
