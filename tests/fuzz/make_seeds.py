@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small, valid inputs for the fuzz targets, made of the bundled model's own headers.
 
-make_seeds.py SOURCE_DIR OUT_DIR writes OUT_DIR/{json,safetensors_reader,apr_reader}/*. It writes .apr files
+make_seeds.py SOURCE_DIR OUT_DIR writes OUT_DIR/{json,safetensors_reader,apr_reader,template}/*. It writes .apr files
 from docs/format.md, without any code of the library.
 """
 import hashlib
@@ -149,6 +149,14 @@ def main():
     save("apr_reader", "files-section", struct.pack("<I", 1) + struct.pack("<IQ", 1, 2) + b"abc")
     save("apr_reader", "classical", b"APRN" + struct.pack("<BBHIIIBBB", 1, 0, 2, 1, 0, 0, 0, 0, 0) + b"\0" * 10 +
          b"\0" * 4)
+    oracle = os.path.join(source, "tests", "unit", "template", "oracle")
+    with open(os.path.join(oracle, "snippets.json"), encoding="utf-8") as file:
+        for i, row in enumerate(json.load(file)["rows"]):
+            save("template", "snippet-%d" % i, row["template"].encode())
+    for name in sorted(os.listdir(os.path.join(oracle, "templates"))):
+        with open(os.path.join(oracle, "templates", name), "rb") as file:
+            save("template", name, file.read())
+
     with open(os.path.join(out, "made"), "w", encoding="ascii") as file:
         file.write("")
 
