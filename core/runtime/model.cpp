@@ -11,8 +11,9 @@ namespace apr {
 namespace {
 
 Error no_tokenizer(const Package& package) {
-  return make_error(ErrorCode::load, "the model carries no tokenizer", package.path(),
-                    "import it again from a folder that holds tokenizer.json");
+  return make_error(
+      ErrorCode::load, "the model carries no tokenizer", package.path(),
+      "import it again from a folder that holds tokenizer.json, or vocab.json and merges.txt");
 }
 
 /// A small JSON file of the package; null if it is not there.
@@ -65,15 +66,28 @@ Result<Graph> graph_of(const Package& package, Registry& registry) {
   return graph;
 }
 
+bool has_tokenizer(const Package& package) {
+  return !package.tokenizer_table().empty() || package.file("tokenizer.json") != nullptr ||
+         (package.file("vocab.json") != nullptr && package.file("merges.txt") != nullptr);
+}
+
 Result<Tokenizer> tokenizer_of(const Package& package) {
   if (const auto table = package.tokenizer_table(); !table.empty()) {
     return Tokenizer::from_binary(table, package.path());
   }
-  const std::string* json = package.file("tokenizer.json");
-  if (json == nullptr) return no_tokenizer(package);
-  const std::string* config = package.file("tokenizer_config.json");
-  return Tokenizer::from_tokenizer_json(*json, cat(package.path(), ": tokenizer.json"),
-                                        config == nullptr ? std::string_view() : *config);
+  const auto text = [&](std::string_view name) {
+    const std::string* file = package.file(name);
+    return file == nullptr ? std::string_view() : std::string_view(*file);
+  };
+  if (!has_tokenizer(package)) return no_tokenizer(package);
+  if (package.file("tokenizer.json") != nullptr) {
+    return Tokenizer::from_tokenizer_json(text("tokenizer.json"),
+                                          cat(package.path(), ": tokenizer.json"),
+                                          text("tokenizer_config.json"));
+  }
+  return Tokenizer::from_vocab_merges(text("vocab.json"), text("merges.txt"),
+                                      text("added_tokens.json"), text("tokenizer_config.json"), {},
+                                      cat(package.path(), ": vocab.json"));
 }
 
 Result<ChatTemplate> chat_template_of(const Package& package) {

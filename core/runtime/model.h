@@ -49,7 +49,10 @@ class APR_API Model {
 
 /// The graph of a package by its config's model_type; the error lists the architectures there are.
 APR_API Result<Graph> graph_of(const Package& package, Registry& registry);
-/// The tokenizer of a package: its binary table, else its tokenizer.json.
+/// Whether a package carries a tokenizer in any form that tokenizer_of() reads.
+APR_API bool has_tokenizer(const Package& package);
+/// The tokenizer of a package: its binary table, else its tokenizer.json, else its vocab.json and
+/// merges.txt.
 APR_API Result<Tokenizer> tokenizer_of(const Package& package);
 /// The chat template of a package: chat_template.jinja, tokenizer_config.json or metadata.
 APR_API Result<ChatTemplate> chat_template_of(const Package& package);

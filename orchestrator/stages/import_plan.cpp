@@ -29,9 +29,11 @@ Result<Architecture*> choose_architecture(RunContext& context, const Package& pa
 
 /// Makes the tokenizer's table, or explains why there is none.
 Status add_tokenizer(const Package& package, const ImportOptions& options, ImportPlan& made) {
-  if (package.file("tokenizer.json") == nullptr) {
+  if (!has_tokenizer(package)) {
     if (options.allow_no_tokenizer) return {};
-    return make_error(ErrorCode::load, "there is no tokenizer.json beside the weights",
+    return make_error(ErrorCode::load,
+                      "there is no tokenizer beside the weights (tokenizer.json, or vocab.json and "
+                      "merges.txt)",
                       package.path(),
                       "put it there, or pass --allow-no-tokenizer for a model that will only be "
                       "measured on token ids");

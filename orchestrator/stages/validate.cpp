@@ -230,7 +230,7 @@ Result<StatisticsByName> check_values(RunContext& context, const Package& packag
 /// True if a tokenizer is there, opens and fits.
 bool check_tokenizer(const Package& package, const std::optional<ModelFacts>& facts,
                      Findings& findings) {
-  if (package.tokenizer_table().empty() && package.file("tokenizer.json") == nullptr) {
+  if (!has_tokenizer(package)) {
     findings.add("tokenizer", CheckStatus::warn, "the model carries none");
     return false;
   }
