@@ -21,7 +21,7 @@ install(FILES LICENSE README.md DESTINATION share/doc/apr)
 configure_package_config_file(cmake/aprConfig.cmake.in ${PROJECT_BINARY_DIR}/cmake/aprConfig.cmake
   INSTALL_DESTINATION lib/cmake/apr)
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/cmake/aprConfigVersion.cmake
-  COMPATIBILITY ExactVersion)  # plugins promise nothing across versions yet
+  COMPATIBILITY SameMinorVersion)  # whether a plugin fits is decided by API number and build tag
 install(FILES ${PROJECT_BINARY_DIR}/cmake/aprConfig.cmake ${PROJECT_BINARY_DIR}/cmake/aprConfigVersion.cmake
   cmake/AprPlugin.cmake DESTINATION lib/cmake/apr)
 install(EXPORT aprTargets NAMESPACE apr:: DESTINATION lib/cmake/apr)

@@ -94,7 +94,7 @@ class Sdk(unittest.TestCase):
             report = json.loads(self.apr('inspect', f'{name}.apr', '--quantization', '--json').stdout)
             self.assertEqual(report['quantization']['type'].lower(), 'q4_0', report)
             report = json.loads(self.apr('eval', f'{name}.apr', '--dataset', EVAL, '--against',
-                                         self.model, '--json').stdout)
+                                         self.model, '--limit', '30', '--json').stdout)
             kld[name] = report['mean_kld']
         self.assertLess(kld['searched'], kld['plain'])
         # Written once, read without the plugin: what it stores is plain Q4_0.

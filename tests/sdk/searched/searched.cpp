@@ -2,11 +2,11 @@
 //
 // Q4_0 stores 32 numbers as d * (q - 8) with q in 0..15 and one f16 scale d. The usual encoder
 // takes d = (value of largest magnitude) / -8, which represents that one value exactly and lets the
-// other 31 live with it. Shrinking d clips the largest value a little and makes the grid finer for
-// all others; for bell-shaped weights the sum of squared errors nearly always falls. So each block
-// tries a ladder of scales around the usual one, refits each in closed form (for fixed q the best d
-// is <x, q-8> / <q-8, q-8>) and keeps the pair with the smallest error. What is stored is plain
-// Q4_0: any reader decodes it.
+// other 31 live with it. Here each block tries a ladder of scales around the usual one, refits each
+// in closed form (for fixed q the best d is sum(w x q') / sum(w q' q') with q' = q - 8) and keeps
+// the pair of least weighted squared error. The weight is x * x: an error in a large value costs
+// more, since plain squared error clips the few large values to please the many small ones, and
+// models mind that. What is stored is plain Q4_0: any reader decodes it.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -23,7 +23,7 @@ using namespace apr;
 constexpr std::size_t kBlock = 32;
 constexpr std::size_t kBlockBytes = 18;
 constexpr Quantizer::Scheme kSchemes[] = {
-    {"q4_0_searched", "q4_0 with the scale of least squared error", Type::q4_0}};
+    {"q4_0_searched", "q4_0 with the scale of least weighted error", Type::q4_0}};
 
 using Block = std::span<const float, kBlock>;
 
@@ -40,8 +40,9 @@ Candidate quantize_with(Block x, float scale) {
   for (std::size_t i = 0; i < kBlock; ++i) {
     const float steps = d == 0.0f ? 0.0f : x[i] / d;
     candidate.q[i] = static_cast<std::uint8_t>(std::clamp(std::lround(steps) + 8L, 0L, 15L));
-    const double off = double{x[i]} - double{d} * (candidate.q[i] - 8);
-    candidate.error += off * off;
+    const double value = x[i];
+    const double off = value - double{d} * (candidate.q[i] - 8);
+    candidate.error += value * value * off * off;
   }
   return candidate;
 }
@@ -51,8 +52,9 @@ float best_scale(Block x, const Candidate& candidate) {
   double square = 0;
   for (std::size_t i = 0; i < kBlock; ++i) {
     const double q = candidate.q[i] - 8;
-    product += double{x[i]} * q;
-    square += q * q;
+    const double value = x[i];
+    product += value * value * value * q;
+    square += value * value * q * q;
   }
   return square == 0 ? 0.0f : static_cast<float>(product / square);
 }
@@ -115,7 +117,7 @@ class Searched final : public Quantizer {
 
 constexpr Provision kProvides[] = {
     {"quantizer", "searched", "block types with searched scales"},
-    {"scheme", "q4_0_searched", "q4_0 with the scale of least squared error"},
+    {"scheme", "q4_0_searched", "q4_0 with the scale of least weighted error"},
 };
 
 Status add(Registry& registry) noexcept {
