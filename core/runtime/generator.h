@@ -26,7 +26,13 @@ struct GenerateOptions {
   std::function<bool()> interrupted;
 };
 
-enum class FinishReason : std::uint8_t { stop_id, stop_string, max_tokens, context_full, interrupted };
+enum class FinishReason : std::uint8_t {
+  stop_id,
+  stop_string,
+  max_tokens,
+  context_full,
+  interrupted
+};
 APR_API std::string_view name_of(FinishReason reason);
 
 /// What is known of each new token. Spans are valid during the call.
@@ -46,14 +52,13 @@ struct GenerateOutcome {
 };
 
 /// Continues sequence `sequence` of the session with `prompt`. on_token returning false ends the
-/// generation as `interrupted`. A prompt that does not fit the context is an error with both numbers;
-/// nothing is ever cut silently. Text that had to wait for more when the generation ended (what might
-/// have begun a stop string) is in the outcome but was in no call of on_token. After it returns, the session holds the prompt and the generated tokens
-/// that were fed back.
-APR_API Result<GenerateOutcome> generate(Session& session, SequenceId sequence,
-                                         const Tokenizer& tokenizer,
-                                         std::span<const TokenId> prompt,
-                                         const GenerateOptions& options,
-                                         const std::function<bool(const GeneratedToken&)>& on_token = {});
+/// generation as `interrupted`. A prompt that does not fit the context is an error with both
+/// numbers; nothing is ever cut silently. Text that had to wait for more when the generation ended
+/// (what might have begun a stop string) is in the outcome but was in no call of on_token. After it
+/// returns, the session holds the prompt and the generated tokens that were fed back.
+APR_API Result<GenerateOutcome> generate(
+    Session& session, SequenceId sequence, const Tokenizer& tokenizer,
+    std::span<const TokenId> prompt, const GenerateOptions& options,
+    const std::function<bool(const GeneratedToken&)>& on_token = {});
 
 }  // namespace apr

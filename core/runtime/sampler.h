@@ -12,13 +12,14 @@
 
 namespace apr {
 
-/// Applied in this order: repetition penalty, temperature, top-k, top-p, draw. Temperature 0 is greedy
-/// (the lowest id among equals), whatever else is set.
+/// Applied in this order: repetition penalty, temperature, top-k, top-p, draw. Temperature 0 is
+/// greedy: the largest logit after the penalty, the lowest id among equals, whatever else is set.
 struct SamplerOptions {
-  double temperature = 0.0;         ///< >= 0
-  std::uint32_t top_k = 0;          ///< 0: off
-  double top_p = 1.0;               ///< (0, 1]
-  double repetition_penalty = 1.0;  ///< > 0; as in Keskar et al. 2019 (CTRL): divides positive logits
+  double temperature = 0.0;  ///< >= 0
+  std::uint32_t top_k = 0;   ///< 0: off
+  double top_p = 1.0;        ///< (0, 1]
+  double repetition_penalty =
+      1.0;  ///< > 0; as in Keskar et al. 2019 (CTRL): divides positive logits
   std::uint32_t repetition_window = 64;  ///< last tokens looked at
   std::uint64_t seed = 0;
 };
@@ -44,7 +45,8 @@ class APR_API Sampler {
 };
 
 /// The k most probable tokens, most probable first, lower ids first among equals.
-APR_API std::vector<TokenProbability> top_probabilities(std::span<const float> logits, std::size_t k);
+APR_API std::vector<TokenProbability> top_probabilities(std::span<const float> logits,
+                                                        std::size_t k);
 /// log softmax(logits)[id], computed in float64.
 APR_API double log_probability(std::span<const float> logits, TokenId id);
 
