@@ -103,8 +103,6 @@ std::uint32_t stretched_positions(ConfigReader& config, std::uint32_t max_positi
 }  // namespace
 
 std::vector<std::uint32_t> windows_from_config(ConfigReader& config) {
-  std::vector<std::uint32_t> windows;
-  const std::uint32_t layers = config.count("num_hidden_layers", kMaxLayers);
   if (!config.flag_or("use_sliding_window", false) || !config.has("sliding_window")) {
     for (const Json& kind : config.raw("layer_types").as_array()) {
       if (kind.as_string() != "full_attention") {
@@ -113,31 +111,37 @@ std::vector<std::uint32_t> windows_from_config(ConfigReader& config) {
                       ErrorCode::format);
       }
     }
-    return windows;
+    return {};
   }
-  const std::uint32_t window = config.count("sliding_window");
-  if (config.has("layer_types")) {
-    const JsonArray& kinds = config.raw("layer_types").as_array();
-    if (kinds.size() != layers) {
-      config.reject("layer_types", cat("has ", kinds.size(), " entries for ", layers, " layers"),
-                    {}, ErrorCode::format);
-    }
-    for (const Json& kind : kinds) {
-      const bool sliding = kind.as_string() == "sliding_attention";
-      if (!sliding && kind.as_string() != "full_attention") {
-        config.reject("layer_types", cat(kind.dump(), " is not supported"),
-                      "full_attention and sliding_attention are");
-      }
-      windows.push_back(sliding ? window : 0);
-    }
-  } else {
-    // The first max_window_layers layers see everything; 0 is a valid number of them.
-    const Json& full = config.raw("max_window_layers");
-    const std::uint32_t first_sliding =
-        full.is_integer() && full.as_integer() == 0 ? 0 : config.count_or("max_window_layers", 28);
+  // The first max_window_layers layers see everything; 0 is a valid number of them.
+  const Json& full = config.raw("max_window_layers");
+  const std::uint32_t first_sliding =
+      full.is_integer() && full.as_integer() == 0 ? 0 : config.count_or("max_window_layers", 28);
+  return sliding_windows(config, config.count("sliding_window"), first_sliding);
+}
+
+std::vector<std::uint32_t> sliding_windows(ConfigReader& config, std::uint32_t window,
+                                           std::uint32_t first_sliding) {
+  const std::uint32_t layers = config.count("num_hidden_layers", kMaxLayers);
+  std::vector<std::uint32_t> windows;
+  if (!config.has("layer_types")) {
     for (std::uint32_t layer = 0; layer < layers; ++layer) {
       windows.push_back(layer >= first_sliding ? window : 0);
     }
+    return windows;
+  }
+  const JsonArray& kinds = config.raw("layer_types").as_array();
+  if (kinds.size() != layers) {
+    config.reject("layer_types", cat("has ", kinds.size(), " entries for ", layers, " layers"), {},
+                  ErrorCode::format);
+  }
+  for (const Json& kind : kinds) {
+    const bool sliding = kind.as_string() == "sliding_attention";
+    if (!sliding && kind.as_string() != "full_attention") {
+      config.reject("layer_types", cat(kind.dump(), " is not supported"),
+                    "full_attention and sliding_attention are");
+    }
+    windows.push_back(sliding ? window : 0);
   }
   return windows;
 }

@@ -80,6 +80,10 @@ APR_API bool config_names(const Json& config, std::string_view model_type,
 /// Windows per layer from Hugging Face's fields layer_types, or use_sliding_window, sliding_window
 /// and max_window_layers; empty where all attention is full.
 APR_API std::vector<std::uint32_t> windows_from_config(ConfigReader& config);
+/// The window of each layer that layer_types calls sliding; without that field, of every layer from
+/// `first_sliding` on.
+APR_API std::vector<std::uint32_t> sliding_windows(ConfigReader& config, std::uint32_t window,
+                                                   std::uint32_t first_sliding = 0);
 
 /// Tensors that Llama-shaped checkpoints may carry and nobody needs: "….rotary_emb.inv_freq".
 APR_API bool ignorable_llama_like(std::string_view tensor_name);

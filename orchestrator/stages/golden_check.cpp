@@ -75,33 +75,67 @@ class PromptRun {
     APR_ASSIGN(const auto all, session.append_all_logits(0, prompt_.ids, {&taps, nullptr}));
     const std::size_t vocabulary = model_.facts().vocab_size;
     const std::vector<float> last(all.end() - static_cast<std::ptrdiff_t>(vocabulary), all.end());
-    compare_values(taps, all, last);
+    compare_values(taps, all);
+    compare_controls(taps, all);
     compare_top(last);
     return compare_greedy(session, last);
   }
 
  private:
-  void compare_values(const TapCollector& taps, std::span<const float> all,
-                      std::span<const float> last) {
+  void compare_values(const TapCollector& taps, std::span<const float> all) {
     std::vector<std::pair<std::size_t, std::string>> ordered;
     for (const std::string& name : prompt_.values) {
-      const auto id = model_.graph().find_value(name);
+      const auto id = model_.graph().find_value(part_of(name).value);
       ordered.emplace_back(id ? static_cast<std::size_t>(*id) : static_cast<std::size_t>(-1), name);
     }
     std::sort(ordered.begin(), ordered.end());
     for (const auto& [order, name] : ordered) {
-      std::span<const float> found;
-      if (name == "logits_all") {
-        found = all;
-      } else if (name == "logits_last") {
-        found = last;
-      } else if (const auto value = taps.values().find(name); value != taps.values().end()) {
-        found = value->second.numbers;
-      }
-      NodeCheck node = check_node(name, trace_.value(prompt_, name), found, tolerance_of(name));
+      const GoldenValue& reference = trace_.value(prompt_, name);
+      const std::vector<float> found = found_rows(taps, all, part_of(name), reference.shape);
+      NodeCheck node = check_node(name, reference, found, tolerance_of(name));
       if (is_stream(name)) noise_ = node.relative_rms;
       check_.nodes.push_back(std::move(node));
     }
+  }
+
+  void compare_controls(const TapCollector& taps, std::span<const float> all) {
+    if (options_.tolerance.type_aware) return;
+    for (const std::string& name : prompt_.controls) {
+      const GoldenPart part = part_of(std::string_view(name).substr(name.find('.') + 1));
+      const GoldenValue& reference = trace_.value(prompt_, name);
+      const std::vector<float> found = found_rows(taps, all, part, reference.shape);
+      NodeCheck control = check_node(name, reference, found, tolerance_of(part.value));
+      const bool comparable = found.size() == reference.numbers.size();
+      if (comparable) {
+        control.remark = control.passed ? "the model agrees with a known mistake" : "";
+        control.passed = !control.passed;
+      }
+      check_.controls.push_back(std::move(control));
+    }
+  }
+
+  /// What the model computed of a stored value: all of it, or the last rows of each of its tables.
+  static std::vector<float> found_rows(const TapCollector& taps, std::span<const float> logits,
+                                       const GoldenPart& part, const Shape& shape) {
+    std::span<const float> all;
+    if (part.value == "logits") {
+      all = logits;
+    } else if (const auto value = taps.values().find(part.value); value != taps.values().end()) {
+      all = value->second.numbers;
+    }
+    const std::size_t columns = shape.columns();
+    const std::size_t tables = shape.rank() > 2 ? shape[0] : 1;
+    const std::size_t wanted = part.tail * columns;
+    if (part.tail == 0 || wanted == 0 || tables == 0 || all.size() % (tables * columns) != 0 ||
+        all.size() / tables < wanted) {
+      return {all.begin(), all.end()};
+    }
+    std::vector<float> rows;
+    for (std::size_t table = 1; table <= tables; ++table) {
+      const auto end = all.begin() + static_cast<std::ptrdiff_t>(table * (all.size() / tables));
+      rows.insert(rows.end(), end - static_cast<std::ptrdiff_t>(wanted), end);
+    }
+    return rows;
   }
 
   /// The values that one layer hands to the next, from the embedding to the logits.
@@ -172,6 +206,13 @@ GoldenTolerance tolerance_for(Type weights, bool type_aware) {
   return tolerance;
 }
 
+void tighten(GoldenTolerance& tolerance, const SuggestedTolerance& suggested) {
+  if (tolerance.type_aware) return;
+  tolerance.hidden_states = suggested.hidden_states;
+  tolerance.attention_probabilities = suggested.attention_probabilities;
+  tolerance.logits = std::min(tolerance.logits, suggested.logits.value_or(tolerance.logits));
+}
+
 Type coarsest_weight_type(const Model& model) {
   Type coarsest = Type::f32;
   for (const Parameter& parameter : model.graph().parameters()) {
@@ -187,8 +228,9 @@ Type coarsest_weight_type(const Model& model) {
 }
 
 bool PromptCheck::passed() const {
-  const bool nodes_passed =
-      std::all_of(nodes.begin(), nodes.end(), [](const NodeCheck& node) { return node.passed; });
+  const auto passed = [](const NodeCheck& node) { return node.passed; };
+  const bool nodes_passed = std::all_of(nodes.begin(), nodes.end(), passed) &&
+                            std::all_of(controls.begin(), controls.end(), passed);
   return ids.value_or(true) && nodes_passed && top_passed && greedy_passed.value_or(true);
 }
 
@@ -212,6 +254,11 @@ Json to_json(const PromptCheck& check) {
   Json nodes = Json::array();
   for (const NodeCheck& node : check.nodes) nodes.push_back(to_json(node));
   json.set("nodes", std::move(nodes));
+  if (!check.controls.empty()) {
+    Json controls = Json::array();
+    for (const NodeCheck& control : check.controls) controls.push_back(to_json(control));
+    json.set("controls", std::move(controls));
+  }
   json.set("top", Json::object({{"passed", check.top_passed},
                                 {"reference", ids_json(check.top_reference)},
                                 {"found", ids_json(check.top_found)},

@@ -19,6 +19,9 @@ struct GoldenTolerance {
   double node = 1e-4;    ///< times max(1, largest reference number)
   double embed = 1e-5;   ///< absolute
   double logits = 2e-4;  ///< absolute
+  /// Further absolute limits, of inner values and of attention probabilities.
+  std::optional<double> hidden_states;
+  std::optional<double> attention_probabilities;
 
   /// For quantized weights, by the coarsest type among them: the root mean square of the difference
   /// divided by that of the reference, and how many of the reference's best ids must be among the
@@ -31,6 +34,8 @@ struct GoldenTolerance {
 /// The tolerance for a type of weights. f16 and bf16 are held to the strict one unless
 /// `type_aware`: the reference may have been computed with the very same numbers.
 GoldenTolerance tolerance_for(Type weights, bool type_aware);
+/// Tightened by what the trace's makers suggest. Nothing changes for quantized weights.
+void tighten(GoldenTolerance& tolerance, const SuggestedTolerance& suggested);
 /// The coarsest type (fewest bits per element) among the matrices that the graph multiplies with.
 Type coarsest_weight_type(const Model& model);
 
@@ -57,6 +62,9 @@ struct PromptCheck {
   std::optional<bool> ids;  ///< the tokenizer's ids are the reference's; nothing: not checked
   std::string ids_problem;
   std::vector<NodeCheck> nodes;  ///< in the order in which they are computed
+  /// Values of a model with a known mistake; passed: the model differs from them. Not compared for
+  /// quantized weights, whose noise may be larger than the mistake.
+  std::vector<NodeCheck> controls;
   std::vector<TokenId> top_reference, top_found;
   std::size_t top_common = 0;
   bool top_passed = false;

@@ -124,8 +124,14 @@ NodeCheck check_node(std::string node, const GoldenValue& reference, std::span<c
   }
   const Sums sums = sum_up(reference.numbers, found);
   double allowed = tolerance.node * std::max(1.0, sums.largest_reference);
+  if (check.node.find(".attn_probs") != std::string::npos) {
+    allowed = tolerance.attention_probabilities.value_or(allowed);
+  } else {
+    allowed = std::min(allowed, tolerance.hidden_states.value_or(allowed));
+  }
   if (check.node == "embed") allowed = tolerance.embed;
-  if (check.node.starts_with("logits")) allowed = tolerance.logits;
+  const std::string_view base = std::string_view(check.node).substr(check.node.rfind('.') + 1);
+  if (base.starts_with("logits")) allowed = tolerance.logits;
   const std::size_t worst = sums.not_numbers > 0 ? sums.first_not_number : sums.worst;
   if (!found.empty()) {
     check.at = index_of(reference.shape, worst);

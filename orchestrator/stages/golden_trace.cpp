@@ -1,6 +1,7 @@
 #include "orchestrator/stages/golden_trace.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -67,14 +68,31 @@ Result<GoldenPrompt> read_prompt(const Json& json, std::size_t index, const std:
       return malformed(file, cat("field ", field, ".tensors names '", full,
                                  "', which does not begin with '", prompt.name, ".'"));
     }
-    prompt.values.push_back(full.substr(prompt.name.size() + 1));
+    const std::string value = full.substr(prompt.name.size() + 1);
+    const std::string variant = value.substr(0, value.find('.'));
+    (json["window_variants"].contains(variant) ? prompt.controls : prompt.values).push_back(value);
   }
   if (prompt.values.empty()) return malformed(file, cat("field ", field, ".tensors is empty"));
   return prompt;
 }
 
-bool is_logits(std::string_view name) {
-  return name == "logits_last" || name == "logits_all";
+/// The number behind `marker` at the end of a name; 0 if there is none.
+std::size_t tail_rows(std::string_view name, std::string_view marker) {
+  const std::size_t at = name.rfind(marker);
+  if (at == std::string_view::npos) return 0;
+  const std::string_view digits = name.substr(at + marker.size());
+  std::size_t rows = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rows);
+  return error == std::errc() && end == digits.data() + digits.size() ? rows : 0;
+}
+
+Result<std::optional<double>> read_suggestion(const Json& json, std::string_view field,
+                                              const std::string& file) {
+  const Json& value = json["suggested_tolerance"][field];
+  if (value.is_null()) return std::optional<double>();
+  const double number = value.as_number(std::nan(""));
+  if (std::isfinite(number) && number >= 0) return std::optional<double>(number);
+  return malformed(file, cat("field suggested_tolerance.", field, " is ", value.dump()));
 }
 
 std::string hex_digest(std::span<const float> numbers) {
@@ -82,6 +100,18 @@ std::string hex_digest(std::span<const float> numbers) {
 }
 
 }  // namespace
+
+GoldenPart part_of(std::string_view stored) {
+  if (stored == "logits_all") return {"logits", 0};
+  if (stored == "logits_last") return {"logits", 1};
+  if (stored.starts_with("logits_tail")) {
+    if (const std::size_t rows = tail_rows(stored, "_tail"); rows > 0) return {"logits", rows};
+  }
+  if (const std::size_t rows = tail_rows(stored, ".tail"); rows > 0) {
+    return {std::string(stored.substr(0, stored.rfind(".tail"))), rows};
+  }
+  return {std::string(stored), 0};
+}
 
 Status GoldenTrace::read_prompts(const Json& json, std::string_view file) {
   if (json["format"].as_integer() != 1) {
@@ -143,9 +173,16 @@ Result<GoldenTrace> GoldenTrace::open(const std::string& path) {
   trace.path_ = path;
   trace.reference_ = json["reference"].as_string();
   APR_TRY(trace.read_prompts(json, path));
+  SuggestedTolerance& suggested = trace.suggested_;
+  APR_ASSIGN(suggested.hidden_states, read_suggestion(json, "hidden_states_float32_engine", path));
+  APR_ASSIGN(suggested.attention_probabilities,
+             read_suggestion(json, "attention_probabilities_float32_engine", path));
+  APR_ASSIGN(suggested.logits, read_suggestion(json, "logits_float32_engine", path));
   APR_TRY(trace.read_tensors(json, path));
   for (const GoldenPrompt& prompt : trace.prompts_) {
-    for (const std::string& name : prompt.values) {
+    std::vector<std::string> stored = prompt.values;
+    stored.insert(stored.end(), prompt.controls.begin(), prompt.controls.end());
+    for (const std::string& name : stored) {
       const auto found = trace.values_.find(cat(prompt.name, ".", name));
       if (found == trace.values_.end()) {
         return malformed(path, cat("the tensor file has no '", prompt.name, ".", name, "'"));
@@ -168,7 +205,7 @@ std::vector<std::string> GoldenTrace::tap_names() const {
   std::set<std::string> names;
   for (const GoldenPrompt& prompt : prompts_) {
     for (const std::string& name : prompt.values) {
-      if (!is_logits(name)) names.insert(name);
+      if (const GoldenPart part = part_of(name); part.value != "logits") names.insert(part.value);
     }
   }
   return {names.begin(), names.end()};

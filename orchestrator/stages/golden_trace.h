@@ -29,6 +29,24 @@ struct GoldenPrompt {
   std::vector<TokenId> greedy_ids;
   std::optional<std::size_t> greedy_stop;  ///< index of the first stop token among greedy_ids
   std::vector<std::string> values;         ///< "layer0.out": tensor "<name>.layer0.out"
+  /// Values of a model with a known mistake, stored beside the right ones: "keys17.logits_last",
+  /// where window_variants names keys17. A right model must not agree with them.
+  std::vector<std::string> controls;
+};
+
+/// Which rows of which of the model's values a stored value holds.
+struct GoldenPart {
+  std::string value;     ///< "layer0.attn_probs"; "logits"
+  std::size_t tail = 0;  ///< only so many last rows (tokens, queries); 0: all
+};
+/// "layer0.attn_probs.tail8" -> the last 8 queries; "logits_all", "logits_last", "logits_tail8".
+GoldenPart part_of(std::string_view stored);
+
+/// Largest differences that the trace's makers suggest for float32, absolute; nothing: not said.
+struct SuggestedTolerance {
+  std::optional<double> hidden_states;
+  std::optional<double> attention_probabilities;
+  std::optional<double> logits;
 };
 
 /// One value of a prompt. Numbers are row-major: one row per token, or [heads, query, key].
@@ -47,9 +65,10 @@ class GoldenTrace {
   const std::string& path() const { return path_; }
   const std::string& reference() const { return reference_; }
   const std::vector<GoldenPrompt>& prompts() const { return prompts_; }
-  /// Present for every name in prompt.values.
+  const SuggestedTolerance& suggested() const { return suggested_; }
+  /// Present for every name in prompt.values and prompt.controls.
   const GoldenValue& value(const GoldenPrompt& prompt, std::string_view name) const;
-  /// Names that a model's values have, over all prompts ("logits_last" and "logits_all" left out).
+  /// Names that a model's values have, over all prompts (logits left out).
   std::vector<std::string> tap_names() const;
   std::size_t longest_prompt() const;
 
@@ -60,6 +79,7 @@ class GoldenTrace {
   std::string path_;
   std::string reference_;
   std::vector<GoldenPrompt> prompts_;
+  SuggestedTolerance suggested_;
   std::map<std::string, GoldenValue, std::less<>> values_;
   std::vector<float> numbers_;
 };

@@ -109,6 +109,9 @@ void add(Summary& summary, const PromptCheck& check) {
     evidence.set("difference", node.measured);
     fail(summary.first_value, std::move(evidence));
   }
+  for (const NodeCheck& control : check.controls) {
+    if (!control.passed) fail(summary.first_value, to_json(control));
+  }
   if (!check.top_passed) {
     fail(summary.first_other, Json::object({{"node", "best next tokens"},
                                             {"remark", cat(check.top_common, " of the reference's ",
@@ -149,7 +152,8 @@ class TestModel final : public Stage {
     APR_ASSIGN(const Model model, load_model(context, std::move(package), std::move(compile)));
     APR_TRY(require_causal(model, info_.name));
     const Type weights = coarsest_weight_type(model);
-    const GoldenCheckOptions options{tolerance(params, weights), !params.flag("ids-from-trace")};
+    GoldenCheckOptions options{tolerance(params, weights), !params.flag("ids-from-trace")};
+    if (!params.has("tolerance")) tighten(options.tolerance, trace.suggested());
 
     Summary summary;
     Json prompts = Json::array();

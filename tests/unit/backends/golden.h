@@ -1,6 +1,7 @@
 // Comparison of a backend with reference traces made by another implementation.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,9 @@ struct GoldenTolerance {
   double node = 1e-4;
   double embed = 1e-5;
   double logits = 2e-4;
+  /// Absolute limits, where the trace's README states them; they replace `node`.
+  std::optional<double> hidden_states;
+  std::optional<double> attention_probabilities;
 };
 
 struct GoldenReport {
@@ -22,6 +26,7 @@ struct GoldenReport {
   std::size_t tokens_compared = 0;    ///< greedy tokens
   double worst_node = 0;              ///< largest difference / allowed difference
   double worst_logit = 0;             ///< largest absolute difference
+  std::size_t controls_compared = 0;  ///< values of known mistakes, from which the model differs
 };
 
 /// Runs every prompt of <folder>/golden/golden.json and compares every value of golden.safetensors,

@@ -111,6 +111,12 @@ std::optional<std::string> stories_model_folder() {
   return folder;
 }
 
+std::optional<std::string> arch_model_folder(const std::string& name) {
+  const std::string folder = APR_SHARED_DATA "/arch/" + name;
+  if (!std::ifstream(folder + "/config.json")) return std::nullopt;
+  return folder;
+}
+
 ModelParts random_model(const RandomModel& shape) {
   ModelParts parts;
   parts.config = Json::object({{"model_type", shape.model_type},
@@ -125,7 +131,9 @@ ModelParts random_model(const RandomModel& shape) {
                                {"rms_norm_eps", 1e-6},
                                {"rope_theta", 10000.0},
                                {"tie_word_embeddings", shape.tied}});
-  if (shape.window > 0) {
+  if (shape.model_type == "mistral") {
+    parts.config.set("sliding_window", shape.window > 0 ? Json(shape.window) : Json());
+  } else if (shape.window > 0) {
     parts.config.set("use_sliding_window", true);
     parts.config.set("sliding_window", shape.window);
     parts.config.set("max_window_layers", 1);

@@ -45,6 +45,8 @@ TestModel make_model(const ModelParts& parts);
 /// Folders of the trained models; the second is not there in a bare checkout.
 std::string chat_model_folder();
 std::optional<std::string> stories_model_folder();
+/// "tiny-mistral" and its like: one small trained model per architecture.
+std::optional<std::string> arch_model_folder(const std::string& name);
 
 /// A Llama-like model of random weights; sizes are odd on purpose, so that kernels meet their
 /// tails.
@@ -57,7 +59,7 @@ struct RandomModel {
   std::uint32_t heads = 6;
   std::uint32_t kv_heads = 2;
   std::uint32_t head_dim = 6;
-  std::uint32_t window = 0;  ///< on every layer but the first; qwen2 only
+  std::uint32_t window = 0;  ///< qwen2: on every layer but the first; mistral: on every layer
   bool tied = false;
   std::uint64_t seed = 1;
 };
