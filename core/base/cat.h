@@ -9,13 +9,21 @@
 namespace apr {
 
 namespace cat_detail {
-inline void append(std::string& out, std::string_view text) { out.append(text); }
-inline void append(std::string& out, const char* text) { out.append(text); }
-inline void append(std::string& out, char character) { out.push_back(character); }
-inline void append(std::string& out, bool value) { out.append(value ? "true" : "false"); }
+inline void append(std::string& out, std::string_view text) {
+  out.append(text);
+}
+inline void append(std::string& out, const char* text) {
+  out.append(text);
+}
+inline void append(std::string& out, char character) {
+  out.push_back(character);
+}
+inline void append(std::string& out, bool value) {
+  out.append(value ? "true" : "false");
+}
 template <typename Number>
-  requires((std::integral<Number> || std::floating_point<Number>) &&
-           !std::same_as<Number, bool> && !std::same_as<Number, char>)
+  requires((std::integral<Number> || std::floating_point<Number>) && !std::same_as<Number, bool> &&
+           !std::same_as<Number, char>)
 void append(std::string& out, Number value) {
   char digits[64];
   const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;

@@ -6,18 +6,30 @@ namespace apr {
 
 std::string_view name_of(ErrorCode code) {
   switch (code) {
-    case ErrorCode::generic: return "generic";
-    case ErrorCode::usage: return "usage";
-    case ErrorCode::not_found: return "not_found";
-    case ErrorCode::format: return "format";
-    case ErrorCode::validation: return "validation";
-    case ErrorCode::load: return "load";
-    case ErrorCode::io: return "io";
-    case ErrorCode::inference: return "inference";
-    case ErrorCode::unsupported: return "unsupported";
-    case ErrorCode::network: return "network";
-    case ErrorCode::http_not_found: return "http_not_found";
-    case ErrorCode::interrupted: return "interrupted";
+    case ErrorCode::generic:
+      return "generic";
+    case ErrorCode::usage:
+      return "usage";
+    case ErrorCode::not_found:
+      return "not_found";
+    case ErrorCode::format:
+      return "format";
+    case ErrorCode::validation:
+      return "validation";
+    case ErrorCode::load:
+      return "load";
+    case ErrorCode::io:
+      return "io";
+    case ErrorCode::inference:
+      return "inference";
+    case ErrorCode::unsupported:
+      return "unsupported";
+    case ErrorCode::network:
+      return "network";
+    case ErrorCode::http_not_found:
+      return "http_not_found";
+    case ErrorCode::interrupted:
+      return "interrupted";
   }
   return "unknown";
 }

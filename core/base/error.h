@@ -42,6 +42,8 @@ struct Error {
   APR_API Error within(std::string_view where) &&;
 };
 
-inline int exit_code(ErrorCode code) { return static_cast<int>(code); }
+inline int exit_code(ErrorCode code) {
+  return static_cast<int>(code);
+}
 
 }  // namespace apr

@@ -50,7 +50,9 @@ class APR_API Json {
 
   static Json array() { return Json(JsonArray{}); }
   static Json object() { return Json(JsonObject{}); }
-  static Json object(std::initializer_list<JsonMember> members) { return Json(JsonObject(members)); }
+  static Json object(std::initializer_list<JsonMember> members) {
+    return Json(JsonObject(members));
+  }
 
   Kind kind() const;
   std::string_view kind_name() const;  ///< "null", "boolean", "integer", "number", …
@@ -90,7 +92,8 @@ class APR_API Json {
   friend bool operator==(const Json&, const Json&) = default;
 
  private:
-  std::variant<std::monostate, bool, std::int64_t, double, std::string, JsonArray, JsonObject> value_;
+  std::variant<std::monostate, bool, std::int64_t, double, std::string, JsonArray, JsonObject>
+      value_;
 };
 
 struct JsonLimits {

@@ -11,7 +11,8 @@
 
 namespace apr {
 
-/// A value of type T, or the Error that prevented it. Reading the wrong side is a programming error.
+/// A value of type T, or the Error that prevented it. Reading the wrong side is a programming
+/// error.
 template <typename T>
 class [[nodiscard]] Result {
  public:
@@ -75,15 +76,15 @@ inline Error make_error(ErrorCode code, std::string message, std::string context
 #define APR_CONCAT(a, b) APR_CONCAT_INNER(a, b)
 
 /// Returns the error of a failed expression from the enclosing function.
-#define APR_TRY(expression)                                                         \
-  do {                                                                              \
+#define APR_TRY(expression)                                                                \
+  do {                                                                                     \
     if (auto apr_status = (expression); !apr_status) return std::move(apr_status).error(); \
   } while (false)
 
 /// `APR_ASSIGN(auto x, f());` — binds the value, or returns the error.
 #define APR_ASSIGN(declaration, expression) \
   APR_ASSIGN_IMPL(APR_CONCAT(apr_result_, __LINE__), declaration, expression)
-#define APR_ASSIGN_IMPL(temporary, declaration, expression)  \
-  auto temporary = (expression);                             \
-  if (!temporary) return std::move(temporary).error();       \
+#define APR_ASSIGN_IMPL(temporary, declaration, expression) \
+  auto temporary = (expression);                            \
+  if (!temporary) return std::move(temporary).error();      \
   declaration = *std::move(temporary)

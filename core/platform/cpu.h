@@ -1,4 +1,5 @@
-// What the processor can do, found at run time. Nothing is ever built for "the machine it is built on".
+// What the processor can do, found at run time. Nothing is ever built for "the machine it is built
+// on".
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Files, as the library sees them: read-only mappings and atomic writers. The only folder that talks
-// to the operating system; under WASI a mapping is a private copy of the range.
+// Files, as the library sees them: read-only mappings and atomic writers. The only folder that
+// talks to the operating system; under WASI a mapping is a private copy of the range.
 #pragma once
 
 #include <cstddef>
@@ -64,14 +64,15 @@ class APR_API FileMapping {
   std::vector<std::byte> copy_;  ///< used where there is no mmap
 };
 
-/// From now on, reading a mapping whose file was cut short meanwhile gives zeros instead of ending the
-/// process; FileMapping::check_unchanged() then reports it. Other SIGBUS signals go to the handler that was
-/// installed before. For programs to call once at their start; libraries leave signals to their host.
+/// From now on, reading a mapping whose file was cut short meanwhile gives zeros instead of ending
+/// the process; FileMapping::check_unchanged() then reports it. Other SIGBUS signals go to the
+/// handler that was installed before. For programs to call once at their start; libraries leave
+/// signals to their host.
 APR_API void guard_mappings() noexcept;
 
-/// Writes a file that appears under its name complete or not at all: bytes go to a temporary file in
-/// the same folder; commit() flushes it to the disk and renames. Without commit() the temporary file
-/// is removed. Also removed on the signals for which remove_temporary_files() is called.
+/// Writes a file that appears under its name complete or not at all: bytes go to a temporary file
+/// in the same folder; commit() flushes it to the disk and renames. Without commit() the temporary
+/// file is removed. Also removed on the signals for which remove_temporary_files() is called.
 class APR_API AtomicFile {
  public:
   /// An existing `path` is refused (ErrorCode::validation) unless `overwrite`.
@@ -105,8 +106,9 @@ class APR_API AtomicFile {
 /// The same for a folder of files: it appears complete or not at all.
 class APR_API AtomicFolder {
  public:
-  /// An existing folder that is not empty is refused (ErrorCode::validation) unless `overwrite`, and even
-  /// then unless every name in it is `replaceable`: what a user keeps there is never deleted.
+  /// An existing folder that is not empty is refused (ErrorCode::validation) unless `overwrite`,
+  /// and even then unless every name in it is `replaceable`: what a user keeps there is never
+  /// deleted.
   static Result<AtomicFolder> create(const std::string& path, bool overwrite,
                                      const std::function<bool(std::string_view)>& replaceable);
   AtomicFolder(AtomicFolder&&) noexcept;
@@ -129,8 +131,9 @@ class APR_API AtomicFolder {
 /// Async-signal-safe.
 APR_API void remove_temporary_files() noexcept;
 
-/// The refusal every writer gives for an existing output, with the hint to pass --force. Devices and pipes
-/// are refused always; whether an existing folder can be replaced is for the writer to say.
+/// The refusal every writer gives for an existing output, with the hint to pass --force. Devices
+/// and pipes are refused always; whether an existing folder can be replaced is for the writer to
+/// say.
 APR_API Status check_writable_target(const std::string& path, bool overwrite);
 
 }  // namespace apr

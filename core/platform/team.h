@@ -1,9 +1,10 @@
 // Team: the one scheduler for kernels, in every build.
 //
-// A phase is cut into chunks that do not depend on the number of threads; threads claim chunks from an
-// atomic counter; a phase ends when its chunks are done, not when all threads have arrived. The caller
-// works too, so a phase makes progress with one thread and on a machine whose other cores are busy.
-// Waiting spins briefly, then yields, then sleeps. Under WASI, and with one thread, run() is a loop.
+// A phase is cut into chunks that do not depend on the number of threads; threads claim chunks from
+// an atomic counter; a phase ends when its chunks are done, not when all threads have arrived. The
+// caller works too, so a phase makes progress with one thread and on a machine whose other cores
+// are busy. Waiting spins briefly, then yields, then sleeps. Under WASI, and with one thread, run()
+// is a loop.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +25,9 @@ class APR_API Team {
 
   unsigned threads() const { return threads_; }
 
-  /// Calls work(context, chunk, thread) once for each chunk in [0, chunks), and returns when all are
-  /// done. thread < threads() names the scratch memory the call may use. Not reentrant; one caller at
-  /// a time. Writes of all chunks are visible to the caller afterwards.
+  /// Calls work(context, chunk, thread) once for each chunk in [0, chunks), and returns when all
+  /// are done. thread < threads() names the scratch memory the call may use. Not reentrant; one
+  /// caller at a time. Writes of all chunks are visible to the caller afterwards.
   using Work = void (*)(void* context, std::uint32_t chunk, unsigned thread) noexcept;
   void run(std::uint32_t chunks, Work work, void* context) noexcept;
 

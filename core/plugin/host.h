@@ -1,5 +1,6 @@
-// PluginHost: finds, checks and loads plugins that are shared libraries. Not part of the runtime closure;
-// static programs register their plugins from a generated table (core/plugin/static_plugins.h).
+// PluginHost: finds, checks and loads plugins that are shared libraries. Not part of the runtime
+// closure; static programs register their plugins from a generated table
+// (core/plugin/static_plugins.h).
 #pragma once
 
 #include <memory>
@@ -34,9 +35,9 @@ struct PluginInfo {
   std::string refusal;   ///< why it will not be loaded; empty if it can be
 };
 
-/// Search order: folders given with --plugin-path, $APR_PLUGIN_PATH (colon-separated), the user's data
-/// folder ($XDG_DATA_HOME or ~/.local/share, + /apr/plugins), <program>/../lib/apr/plugins. Never the
-/// current folder. The first plugin of a name wins.
+/// Search order: folders given with --plugin-path, $APR_PLUGIN_PATH (colon-separated), the user's
+/// data folder ($XDG_DATA_HOME or ~/.local/share, + /apr/plugins), <program>/../lib/apr/plugins.
+/// Never the current folder. The first plugin of a name wins.
 class APR_API PluginHost {
  public:
   static Result<std::unique_ptr<PluginHost>> create(std::vector<std::string> plugin_path);
@@ -46,7 +47,8 @@ class APR_API PluginHost {
   const std::vector<std::string>& search_path() const;
   /// A registry whose lookups load what they need. Lives as long as the host.
   Registry& registry();
-  /// Loads one plugin by name and registers it; loading twice is fine. Libraries are never unloaded.
+  /// Loads one plugin by name and registers it; loading twice is fine. Libraries are never
+  /// unloaded.
   Status load(std::string_view name);
   /// Recomputes a library's digest and loads it in this process; what `apr plugins verify` does.
   Status verify(const PluginInfo& plugin);

@@ -1,5 +1,5 @@
-// What a plugin can provide. All virtuals are noexcept and report failure as a value; objects are made
-// and destroyed by the side that defines them. Backend is in core/runtime/backend.h.
+// What a plugin can provide. All virtuals are noexcept and report failure as a value; objects are
+// made and destroyed by the side that defines them. Backend is in core/runtime/backend.h.
 #pragma once
 
 #include <cstddef>
@@ -19,10 +19,10 @@
 
 namespace apr {
 
-/// Told how far long work has come; `total` may be 0 (unknown). Returning false asks to stop, which the
-/// callee reports as ErrorCode::interrupted.
-using ProgressFunction = std::function<bool(std::string_view what, std::uint64_t done,
-                                            std::uint64_t total)>;
+/// Told how far long work has come; `total` may be 0 (unknown). Returning false asks to stop, which
+/// the callee reports as ErrorCode::interrupted.
+using ProgressFunction =
+    std::function<bool(std::string_view what, std::uint64_t done, std::uint64_t total)>;
 
 /// Opens a foreign source as a package. Sources are opened read-only and never changed.
 class Importer {
@@ -32,7 +32,8 @@ class Importer {
   virtual std::string_view summary() const noexcept = 0;  ///< one line for `apr plugins list`
   /// True if this importer wants to open the source (looks at names and magic bytes only).
   virtual bool recognizes(const std::string& source) const noexcept = 0;
-  /// Package::lineage() of the result holds one "import" record with the digest of every source file.
+  /// Package::lineage() of the result holds one "import" record with the digest of every source
+  /// file.
   virtual Result<Package> open(const std::string& source,
                                const ProgressFunction& progress) noexcept = 0;
 };
@@ -60,16 +61,16 @@ class Quantizer {
   virtual std::string_view id() const noexcept = 0;  ///< "block"
   virtual std::string_view summary() const noexcept = 0;
   struct Scheme {
-    std::string_view name;     ///< the name given to --quantize: "q4_0"
+    std::string_view name;  ///< the name given to --quantize: "q4_0"
     std::string_view summary;
-    Type type;                 ///< what large matrices become
+    Type type;  ///< what large matrices become
   };
   virtual std::span<const Scheme> schemes() const noexcept = 0;
   /// The type a tensor gets under a scheme: norms, biases and tiny tensors keep theirs.
   virtual Type target_type(std::string_view scheme, std::string_view tensor_name, Type type,
                            const Shape& shape) const noexcept = 0;
-  /// Encodes whole rows: rows × columns floats into storage of target_type(). Thread-safe; the result
-  /// does not depend on how rows are grouped into calls.
+  /// Encodes whole rows: rows × columns floats into storage of target_type(). Thread-safe; the
+  /// result does not depend on how rows are grouped into calls.
   virtual Status quantize_rows(std::string_view scheme, Type type, std::uint64_t columns,
                                std::span<const float> values,
                                std::span<std::byte> out) const noexcept = 0;

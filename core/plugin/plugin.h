@@ -1,4 +1,5 @@
-// How a plugin announces itself. The same source is built as a shared library and into static programs:
+// How a plugin announces itself. The same source is built as a shared library and into static
+// programs:
 //
 //   #include "core/plugin/plugin.h"
 //   class MyQuantizer final : public apr::Quantizer { … };
@@ -8,8 +9,9 @@
 //   }
 //   APR_PLUGIN(my_plugin, "1.0.0", "Apache-2.0", "One line about it.", kProvides, add)
 //
-// APR_PLUGIN defines the C symbol apr_plugin_<name>_v1, which returns the descriptor. Names are lower-case
-// C identifiers. apr_add_plugin() in CMake builds both linkages and the manifest beside the library.
+// APR_PLUGIN defines the C symbol apr_plugin_<name>_v1, which returns the descriptor. Names are
+// lower-case C identifiers. apr_add_plugin() in CMake builds both linkages and the manifest beside
+// the library.
 #pragma once
 
 #include <cstdint>
@@ -54,16 +56,17 @@ inline constexpr std::uint32_t kPluginApi = 1;
 #endif
 inline constexpr const char* kBuildTag = APR_TAG_COMPILER APR_TAG_LIBRARY APR_TAG_SANITIZER;
 
-/// One thing a plugin provides: kind "importer", "exporter", "quantizer", "backend" or "architecture".
-/// For quantizers `id` is followed by one provision of kind "scheme" per scheme name.
+/// One thing a plugin provides: kind "importer", "exporter", "quantizer", "backend" or
+/// "architecture". For quantizers `id` is followed by one provision of kind "scheme" per scheme
+/// name.
 struct Provision {
   const char* kind;
   const char* id;
   const char* summary;
 };
 
-/// Plain data whose layout goes with the symbol's "_v1", so that any host can name any plugin and refuse
-/// it politely. What `add` may be given depends on the API number and the build tag.
+/// Plain data whose layout goes with the symbol's "_v1", so that any host can name any plugin and
+/// refuse it politely. What `add` may be given depends on the API number and the build tag.
 struct PluginDescriptor {
   std::uint32_t api = kPluginApi;
   const char* build_tag = kBuildTag;
@@ -89,18 +92,19 @@ APR_API Status register_plugin(Registry& registry, const PluginDescriptor& descr
 #define APR_PLUGIN_API_NUMBER ::apr::kPluginApi
 #endif
 
-#define APR_PLUGIN(plugin_name, plugin_version, plugin_license, plugin_summary, plugin_provides,  \
-                   plugin_add)                                                                    \
-  extern "C" __attribute__((visibility("default"))) const ::apr::PluginDescriptor*                \
-      apr_plugin_##plugin_name##_v1() {                                                           \
-    static const ::apr::PluginDescriptor descriptor{APR_PLUGIN_API_NUMBER,                        \
-                                                    ::apr::kBuildTag,                             \
-                                                    #plugin_name,                                 \
-                                                    plugin_version,                               \
-                                                    plugin_license,                               \
-                                                    plugin_summary,                               \
-                                                    plugin_provides,                              \
-                                                    sizeof(plugin_provides) / sizeof(::apr::Provision), \
-                                                    plugin_add};                                  \
-    return &descriptor;                                                                           \
+#define APR_PLUGIN(plugin_name, plugin_version, plugin_license, plugin_summary, plugin_provides, \
+                   plugin_add)                                                                   \
+  extern "C" __attribute__((visibility("default")))                                              \
+  const ::apr::PluginDescriptor* apr_plugin_##plugin_name##_v1() {                               \
+    static const ::apr::PluginDescriptor descriptor{                                             \
+        APR_PLUGIN_API_NUMBER,                                                                   \
+        ::apr::kBuildTag,                                                                        \
+        #plugin_name,                                                                            \
+        plugin_version,                                                                          \
+        plugin_license,                                                                          \
+        plugin_summary,                                                                          \
+        plugin_provides,                                                                         \
+        sizeof(plugin_provides) / sizeof(::apr::Provision),                                      \
+        plugin_add};                                                                             \
+    return &descriptor;                                                                          \
   }

@@ -15,9 +15,10 @@
 
 namespace apr {
 
-/// Holds what plugins provide, by kind and id. Two providers of one id are an error. Safe to use from many
-/// threads; what it returns lives as long as the registry. With a finder (PluginHost sets one), a lookup that
-/// finds nothing loads the plugin that provides the id first, so that no plugin is loaded in vain.
+/// Holds what plugins provide, by kind and id. Two providers of one id are an error. Safe to use
+/// from many threads; what it returns lives as long as the registry. With a finder (PluginHost sets
+/// one), a lookup that finds nothing loads the plugin that provides the id first, so that no plugin
+/// is loaded in vain.
 class APR_API Registry {
  public:
   Registry();
@@ -55,13 +56,14 @@ class APR_API Registry {
   std::vector<Backend*> backends();
   std::vector<Architecture*> architectures();
 
-  /// Which plugin is being registered, for lineage and listings; set by whoever calls register functions.
+  /// Which plugin is being registered, for lineage and listings; set by whoever calls register
+  /// functions.
   void set_current_plugin(std::string name_and_version);
   /// "quantizers/block 0.1.0" for kind "quantizer" and id "block"; empty if unknown.
   std::string plugin_of(std::string_view kind, std::string_view id) const;
 
-  /// `kind` is "importer", "exporter", "quantizer", "backend" or "architecture"; an empty id asks for all
-  /// of the kind; for kind "quantizer" the id may be a scheme's name.
+  /// `kind` is "importer", "exporter", "quantizer", "backend" or "architecture"; an empty id asks
+  /// for all of the kind; for kind "quantizer" the id may be a scheme's name.
   using Finder = std::function<Status(Registry&, std::string_view kind, std::string_view id)>;
   void set_finder(Finder finder);
 

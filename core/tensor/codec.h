@@ -1,7 +1,7 @@
 // Stored elements <-> float32, one row at a time. The scalar definition of every type: kernels are
-// tested against it. Decoding is exact (each result is the float nearest to the real value the block
-// denotes; for all types here that value is computed as in GGML: scale converted to f32, one product,
-// and for the *_1 types one sum).
+// tested against it. Decoding is exact (each result is the float nearest to the real value the
+// block denotes; for all types here that value is computed as in GGML: scale converted to f32, one
+// product, and for the *_1 types one sum).
 #pragma once
 
 #include <cstddef>
@@ -22,10 +22,11 @@ APR_API std::uint16_t f32_to_bf16(float value);  ///< round to nearest even, NaN
 /// Whether decode() knows the type; the k-quants are named but not decoded by this build.
 APR_API bool can_decode(Type type);
 
-/// Decodes row `row` of a tensor (rows = all leading dimensions flattened) into shape.columns() floats.
+/// Decodes row `row` of a tensor (rows = all leading dimensions flattened) into shape.columns()
+/// floats.
 APR_API Status decode_row(const TensorView& tensor, std::uint64_t row, std::span<float> out);
-/// Decodes `out.size()` elements from element `begin` of the flattened tensor; begin must be a multiple
-/// of the block length for block types.
+/// Decodes `out.size()` elements from element `begin` of the flattened tensor; begin must be a
+/// multiple of the block length for block types.
 APR_API Status decode(const TensorView& tensor, std::uint64_t begin, std::span<float> out);
 /// Encodes floats as f32, f16 or bf16; quantized types are the business of a Quantizer.
 APR_API Status encode_plain(Type type, std::span<const float> in, std::span<std::byte> out);

@@ -60,8 +60,4 @@ std::string Shape::to_string() const {
   return text + "]";
 }
 
-bool operator==(const Shape& a, const Shape& b) {
-  return std::ranges::equal(a.dims(), b.dims());
-}
-
 }  // namespace apr

@@ -1,6 +1,7 @@
 // Dimensions of a tensor, outermost first (row-major, numpy order).
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
@@ -35,7 +36,9 @@ class APR_API Shape {
   std::uint64_t rows() const;
 
   std::string to_string() const;  ///< "[2048, 256]"
-  friend bool operator==(const Shape& a, const Shape& b);
+  friend bool operator==(const Shape& a, const Shape& b) {
+    return std::equal(a.dims().begin(), a.dims().end(), b.dims().begin(), b.dims().end());
+  }
 
  private:
   std::array<std::uint64_t, kMaxRank> dims_{};

@@ -11,7 +11,8 @@
 
 namespace apr {
 
-/// Memory arrangement of plain rows, one after the other. Other layouts are named by whoever packs them.
+/// Memory arrangement of plain rows, one after the other. Other layouts are named by whoever packs
+/// them.
 inline constexpr std::string_view kRowsLayout = "rows";
 
 /// Does not own its bytes. data.size() == storage_bytes(type, shape).

@@ -12,12 +12,27 @@
 
 namespace apr {
 
-/// How the elements of one number type are stored. Block types are GGML's, bit for bit, except the two
-/// that carry apr's own name. A layout (how rows are arranged in memory) is never a type.
+/// How the elements of one number type are stored. Block types are GGML's, bit for bit, except the
+/// two that carry apr's own name. A layout (how rows are arranged in memory) is never a type.
 enum class Type : std::uint8_t {
-  f32, f16, bf16, f64, i8, u8, i32, i64,
-  q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k,
-  apr_q4, apr_q8,
+  f32,
+  f16,
+  bf16,
+  f64,
+  i8,
+  u8,
+  i32,
+  i64,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q4_k,
+  q5_k,
+  q6_k,
+  apr_q4,
+  apr_q8,
 };
 
 /// What a block runs along.
@@ -41,7 +56,9 @@ struct TypeTraits {
 APR_API const TypeTraits& traits(Type type);
 APR_API std::span<const TypeTraits> all_types();
 APR_API std::optional<Type> type_from_name(std::string_view name);
-inline std::string_view name_of(Type type) { return traits(type).name; }
+inline std::string_view name_of(Type type) {
+  return traits(type).name;
+}
 
 /// Bytes that a tensor takes in storage; an error if that overflows 64 bits.
 APR_API Result<std::uint64_t> storage_bytes(Type type, const Shape& shape);

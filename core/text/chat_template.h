@@ -19,9 +19,10 @@ struct ChatMessage {
   std::string content;
 };
 
-/// A parsed template. Templates come from strangers: rendering is bounded in steps, depth and output,
-/// reaches nothing but its inputs, and reports errors with the template's line and column. Strings carry
-/// where they came from through every operation: literals of the template are trusted, messages are not.
+/// A parsed template. Templates come from strangers: rendering is bounded in steps, depth and
+/// output, reaches nothing but its inputs, and reports errors with the template's line and column.
+/// Strings carry where they came from through every operation: literals of the template are
+/// trusted, messages are not.
 class APR_API ChatTemplate {
  public:
   static Result<ChatTemplate> parse(std::string_view source, std::string_view file);
@@ -34,8 +35,8 @@ class APR_API ChatTemplate {
     std::string bos_token;  ///< trusted
     std::string eos_token;  ///< trusted
     bool add_generation_prompt = true;
-    Json tools;                      ///< null when there are none; untrusted
-    Json extra = Json::object();     ///< further variables by name; untrusted
+    Json tools;                   ///< null when there are none; untrusted
+    Json extra = Json::object();  ///< further variables by name; untrusted
   };
   Result<MarkedText> render(const std::vector<ChatMessage>& messages, const Variables& variables,
                             const Limits& limits) const;

@@ -54,6 +54,7 @@ int guarded_main(std::string_view program, int (*body)(int, char**), int argc, c
   Error error;
   try {
     std::ios::sync_with_stdio(false);
+    guard_mappings();
     return body(argc, argv);
   } catch (const std::bad_alloc&) {
     error.message = "out of memory";

@@ -137,7 +137,7 @@ Result<GateOutcome> kld(const Json& values, const GateTools& tools) {
     checks.hold(key, figure(report, key), limit);
     return {};
   };
-  APR_TRY(hold("mean", "mean_kl", Limit::Op::less_equal));
+  APR_TRY(hold("mean", "mean_kld", Limit::Op::less_equal));
   APR_TRY(hold("top1", "top1_agreement", Limit::Op::greater_equal));
   return checks.finish();
 }

@@ -204,6 +204,10 @@ Result<PreparedJob> Workshop::prepare(Job job) {
   for (const std::string& port : job.ports) ports.push_back(port);
   APR_ASSIGN(std::string program, program_digest());
 
+  if (const Json facts = job.verb->key_facts(prepared.values); !facts.is_null()) {
+    parameters.set("input_facts", facts);
+  }
+
   Json& components = prepared.components;
   components.set("stage", info.name);
   components.set("version", APR_VERSION);

@@ -61,6 +61,7 @@ class Runner {
     APR_TRY(write_run("running"));
     run_stages();
     result_.stages = results_;
+    sort_published();
     if (!result_.error && stop_requested()) result_.error = interrupted();
     result_.seconds = static_cast<double>(monotonic_ns() - start) / 1e9;
     if (!result_.error) finish_lock();
@@ -402,6 +403,14 @@ class Runner {
     record_.set("published", std::move(places));
     result_.published.push_back(std::move(published));
     return {};
+  }
+
+  /// Outputs are published as they become ready, and told in the order of the file.
+  void sort_published() {
+    const auto place = [&](const Published& published) {
+      return std::ranges::find(pipeline().outputs, published.name, &OutputSpec::name);
+    };
+    std::ranges::sort(result_.published, {}, place);
   }
 
   void finish_lock() {

@@ -1,4 +1,5 @@
-// The parameter schema of a verb: the one source for command-line options, YAML checking, --help and docs.
+// The parameter schema of a verb: the one source for command-line options, YAML checking, --help
+// and docs.
 #pragma once
 
 #include <optional>
@@ -17,7 +18,8 @@ enum class ParamType { text, integer, number, boolean, bytes, choice, texts };
 enum class ParamRole {
   plain,   ///< a setting
   input,   ///< path of an artifact that is read; its content is part of a stage's cache key
-  output,  ///< path of an artifact that is written; the pipeline chooses it, the user gives it with -o
+  output,  ///< path of an artifact that is written; the pipeline chooses it, the user gives it with
+           ///< -o
 };
 
 struct Param {
@@ -56,11 +58,13 @@ class Values {
   Json object_ = Json::object();
 };
 
-/// One textual value (a command-line word) as the parameter's type: "2GiB" for bytes, "true" for boolean.
+/// One textual value (a command-line word) as the parameter's type: "2GiB" for bytes, "true" for
+/// boolean.
 Result<Json> parse_param(const Param& param, std::string_view text);
 /// Checks kind, range and choices of a value from YAML; converts where the schema allows.
 Result<Json> check_param(const Param& param, const Json& value);
-/// Checks a whole object: unknown names (with a suggestion), missing required ones, defaults filled in.
+/// Checks a whole object: unknown names (with a suggestion), missing required ones, defaults filled
+/// in.
 Result<Values> check_params(const std::vector<Param>& params, const Json& object);
 
 /// The nearest of `candidates` by edit distance, if near enough to be a typing mistake; else "".

@@ -63,8 +63,9 @@ VerbInfo describe() {
       {"apr eval tiny.apr --dataset golden/apr-tiny-chat/golden/eval.txt", "perplexity"},
       {"apr eval tiny-int4.apr --dataset golden/apr-tiny-chat/golden/eval.txt --against tiny.apr",
        "what quantizing did to the predictions"}};
-  info.metrics = {"perplexity", "nll",     "tokens_predicted", "mean_kld",
-                  "max_kld",    "mean_kl", "top1_agreement",   "parent_perplexity"};
+  info.metrics = {"perplexity",       "nll",     "tokens_predicted",
+                  "mean_kld",         "max_kld", "top1_agreement",
+                  "parent_perplexity"};
   return info;
 }
 
@@ -212,7 +213,6 @@ class Eval final : public Stage {
       report.set("parent_perplexity", kl.parent_perplexity);
       report.set("perplexity_ratio", result.perplexity / kl.parent_perplexity);
       report.set("mean_kld", kl.mean);
-      report.set("mean_kl", kl.mean);
       report.set("max_kld", kl.max);
       report.set("max_kld_at", kl.max_at);
       report.set("top1_agreement", kl.top1_agreement);

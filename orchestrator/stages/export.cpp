@@ -68,7 +68,8 @@ class Export final : public Stage {
                                            {"output", target},
                                            {"format", exporter->id()},
                                            {"files", names_as_json(written->files)},
-                                           {"output_bytes", written->bytes}})};
+                                           {"output_bytes", written->bytes},
+                                           {"notes", names_as_json(written->notes)}})};
   }
 
   void print(const Json& report, std::ostream& out, bool terminal) const override {
@@ -87,6 +88,9 @@ class Export final : public Stage {
         << human_bytes(static_cast<std::uint64_t>(report["output_bytes"].as_integer())) << ")\n";
     for (const Json& file : report["files"].as_array()) {
       out << "  " << printable(file.as_string()) << "\n";
+    }
+    for (const Json& note : report["notes"].as_array()) {
+      out << "Note: " << printable(note.as_string()) << "\n";
     }
   }
 

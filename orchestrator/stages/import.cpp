@@ -58,6 +58,11 @@ class Import final : public Stage {
     return {.memory_bytes = 64u << 20, .output_bytes = size};
   }
 
+  Json key_facts(const Values& params) const override {
+    if (params.has("name")) return {};
+    return Json::object({{"source_name", base_name(params.text("source"))}});
+  }
+
   std::vector<std::pair<std::string, std::string>> plugins_used(
       const Values& params) const override {
     std::vector<std::pair<std::string, std::string>> used;

@@ -3,6 +3,7 @@
 
 #include "core/base/cat.h"
 #include "core/formats/apr/classical.h"
+#include "core/runtime/model.h"
 #include "core/text/tokenizer.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
@@ -40,7 +41,7 @@ Json tokenizer_kind(const Package& package) {
     return tokenizer ? Json(tokenizer->kind()) : Json("unreadable");
   }
   if (package.file("tokenizer.json") != nullptr) return Json("tokenizer.json");
-  return {};
+  return has_tokenizer(package) ? Json("vocab.json and merges.txt") : Json();
 }
 
 std::uint64_t size_of(const Package& package) {

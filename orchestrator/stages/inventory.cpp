@@ -6,6 +6,7 @@
 
 #include "core/base/cat.h"
 #include "core/base/suggest.h"
+#include "core/runtime/bind.h"
 
 namespace apr {
 
@@ -36,10 +37,9 @@ Inventory take_inventory(const Graph& graph, const Architecture& architecture,
   std::map<std::string, std::string> ties;
   for (const Parameter& parameter : graph.parameters()) {
     wanted.insert(parameter.tensor);
-    const TensorEntry* entry = package.find(parameter.tensor);
-    if (entry == nullptr && !parameter.tied_to.empty()) {
-      entry = package.find(parameter.tied_to);
-      if (entry != nullptr) ties.emplace(parameter.tensor, parameter.tied_to);
+    const TensorEntry* entry = find_tensor(graph, package, parameter);
+    if (entry != nullptr && find_tensor(graph, package, parameter.tensor) == nullptr) {
+      ties.emplace(parameter.tensor, entry->name);
     }
     if (entry == nullptr) {
       missing.insert(parameter.tensor);
@@ -47,7 +47,7 @@ Inventory take_inventory(const Graph& graph, const Architecture& architecture,
     }
     used.insert(entry->name);
     const Shape found = transformed(entry->view.shape, parameter.transforms);
-    if (!std::ranges::equal(found.dims(), parameter.shape.dims())) {
+    if (found != parameter.shape) {
       wrong.try_emplace(entry->name, Inventory::Mismatch{entry->name, found, parameter.shape});
     }
   }

@@ -84,6 +84,8 @@ class Stage : public Verb {
   bool is_stage() const final { return true; }
   /// What the run will need, from the sizes of its inputs; zeros where unknown.
   virtual Estimate estimate(const Values&) const { return {}; }
+  /// Facts about the inputs that decide the result beside their content: part of the cache key.
+  virtual Json key_facts(const Values&) const { return {}; }
   /// Plugins whose code decides the result, as (kind, id): part of the cache key.
   virtual std::vector<std::pair<std::string, std::string>> plugins_used(const Values&) const {
     return {};

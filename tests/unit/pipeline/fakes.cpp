@@ -189,7 +189,7 @@ Result<Outcome> eval(RunContext& context) {
       differing += model[i] == parent[i] ? 0 : 1;
     }
     const double share = differing / static_cast<double>(model.size());
-    outcome.report.set("mean_kl", share);
+    outcome.report.set("mean_kld", share);
     outcome.report.set("top1_agreement", 1 - share);
   }
   return outcome;

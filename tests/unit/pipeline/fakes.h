@@ -16,7 +16,7 @@ namespace fakes {
 /// a folder; count {model} -> report {letters, nothing}; fail {code, after?}; time {} -> output,
 /// not reproducible; wait {first?} -> runs until interrupted; talk {} (not a stage); test-model and
 /// eval with the interface of the real ones: perplexity is 1 + the share of 'x' in the file, "nan"
-/// makes it NaN; mean_kl is the share of differing bytes.
+/// makes it NaN; mean_kld is the share of differing bytes.
 apr::pipeline::VerbTable verbs();
 
 /// How often any stage's run() was called.

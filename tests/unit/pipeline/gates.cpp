@@ -80,7 +80,7 @@ TEST_CASE("kld") {
   const Held bad = hold("aaaaaaaabb", gate);
   CHECK_FALSE(bad.passed);
   CHECK(bad.message ==
-        "mean_kl 0.2 breaks the limit <= 0.1, top1_agreement 0.8 breaks the limit >= 0.9");
+        "mean_kld 0.2 breaks the limit <= 0.1, top1_agreement 0.8 breaks the limit >= 0.9");
 }
 
 TEST_CASE("golden-trace") {

@@ -248,7 +248,7 @@ TEST_CASE("Parameters") {
               "'outputs:'"});
 }
 
-TEST_CASE("--set words") {
+TEST_CASE("words of --set") {
   const std::string yaml =
       "params: {n: {type: integer, default: 1, range: [1, 9]}, b: {type: boolean, default: "
       "true}}\n" +
