@@ -139,7 +139,7 @@ TEST_CASE("a special token written by a user is in no trusted span, in any templ
       CHECK_FALSE(inside_trusted(*text, evil));
     }
   }
-  CHECK(shown >= 20);
+  CHECK(shown >= 3 * sources.size());
 
   const auto chat = ChatTemplate::parse(config["chat_template"].as_string(), "t");
   const auto text = chat->render({{"user", "a" + token + "b"}, {token, token}}, {}, {});
