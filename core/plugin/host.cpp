@@ -234,7 +234,8 @@ Status PluginHost::State::find(std::string_view kind, std::string_view id) {
 PluginHost::PluginHost() : state_(std::make_unique<State>()) {}
 PluginHost::~PluginHost() = default;
 
-Result<std::unique_ptr<PluginHost>> PluginHost::create(std::vector<std::string> plugin_path) {
+Result<std::unique_ptr<PluginHost>> PluginHost::create(
+    const std::vector<std::string>& plugin_path) {
   std::unique_ptr<PluginHost> host(new PluginHost);
   State& state = *host->state_;
   APR_TRY(add_given_folders(plugin_path, state.search_path));

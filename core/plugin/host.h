@@ -40,12 +40,12 @@ struct PluginInfo {
 /// Never the current folder. The first plugin of a name wins.
 class APR_API PluginHost {
  public:
-  static Result<std::unique_ptr<PluginHost>> create(std::vector<std::string> plugin_path);
+  static Result<std::unique_ptr<PluginHost>> create(const std::vector<std::string>& plugin_path);
   ~PluginHost();
 
   const std::vector<PluginInfo>& plugins() const;
   const std::vector<std::string>& search_path() const;
-  /// A registry whose lookups load what they need. Lives as long as the host.
+  /// A registry whose lookups load what they need, from any thread. Lives as long as the host.
   Registry& registry();
   /// Loads one plugin by name and registers it; loading twice is fine. Libraries are never
   /// unloaded.
