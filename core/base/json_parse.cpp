@@ -235,6 +235,10 @@ Result<Json> parse_json(std::string_view text, std::string_view file, const Json
         cat("JSON text of ", text.size(), " bytes; at most ", limits.max_bytes, " are read here"),
         std::string(file));
   }
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) {
+    return make_error(ErrorCode::format, text.empty() ? "is empty" : "holds nothing but blanks",
+                      std::string(file));
+  }
   // The lexer takes a NUL for the end of the text; it is never legal JSON.
   if (const auto nul = text.find('\0'); nul != std::string_view::npos) {
     return builder.fail(nul, "not valid JSON: a NUL byte");

@@ -128,8 +128,19 @@ RopeSpec rope_from_config(ConfigReader& config, std::uint32_t head_dim,
   // Configs of 2025 and later keep theta and scaling together under rope_parameters.
   const bool together = config.has("rope_parameters");
   const std::string section = together ? "rope_parameters" : "rope_scaling";
-  const std::string theta_field =
-      together && !config.has("rope_theta") ? "rope_parameters.rope_theta" : "rope_theta";
+  const std::string theta_field = together && config.has("rope_parameters.rope_theta")
+                                      ? "rope_parameters.rope_theta"
+                                      : "rope_theta";
+  if (theta_field != "rope_theta" && config.has("rope_theta") &&
+      config.number("rope_theta") != config.number(theta_field)) {
+    config.reject("rope_theta", cat("contradicts ", theta_field), "remove the wrong one",
+                  ErrorCode::format);
+  }
+  if (together && config.has("rope_scaling") &&
+      config.raw("rope_scaling").dump() != config.raw(section).dump()) {
+    config.reject("rope_scaling", "contradicts rope_parameters", "remove the wrong one",
+                  ErrorCode::format);
+  }
   if (!config.raw(section).is_null() && !config.raw(section).is_object()) {
     config.reject(section, "is not an object", {}, ErrorCode::format);
   }

@@ -106,6 +106,10 @@ Result<ChatTemplate> chat_template_of(const Package& package) {
                     "give the prompt as it is, with --raw");
 }
 
+Result<Json> read_generation_config(const Package& package) {
+  return json_file(package, "generation_config.json");
+}
+
 Result<Model> Model::load(Package package, Registry& registry, const ModelOptions& options) {
   if (package.synthetic() && !options.allow_synthetic) {
     return make_error(ErrorCode::load,
@@ -123,7 +127,7 @@ Result<Model> Model::load(Package package, Registry& registry, const ModelOption
   if (!executable) return std::move(executable).error().within(opened.path());
   model.executable_ = std::shared_ptr<Executable>(*std::move(executable));
 
-  APR_ASSIGN(const Json generation_config, json_file(opened, "generation_config.json"));
+  APR_ASSIGN(const Json generation_config, read_generation_config(opened));
   add_ids(generation_config["eos_token_id"], model.stop_ids_);
   add_ids(opened.config()["eos_token_id"], model.stop_ids_);
   if (model.stop_ids_.empty() && graph.facts().causal) {

@@ -56,5 +56,7 @@ APR_API bool has_tokenizer(const Package& package);
 APR_API Result<Tokenizer> tokenizer_of(const Package& package);
 /// The chat template of a package: chat_template.jinja, tokenizer_config.json or metadata.
 APR_API Result<ChatTemplate> chat_template_of(const Package& package);
+/// generation_config.json; null if the package carries none.
+APR_API Result<Json> read_generation_config(const Package& package);
 
 }  // namespace apr

@@ -233,9 +233,16 @@ Tokenizer::~Tokenizer() = default;
 
 namespace {
 
-Result<Json> read_config(std::string_view text) {
+/// The name of a file that lies beside `file`, whose own name may be told with its package's:
+/// "model.apr: vocab.json".
+std::string beside(std::string_view file, std::string_view name) {
+  const auto end = file.rfind(": ");
+  return end == std::string_view::npos ? std::string(name) : cat(file.substr(0, end + 2), name);
+}
+
+Result<Json> read_config(std::string_view text, std::string_view file) {
   if (text.empty()) return Json();
-  return parse_json(text, "tokenizer_config.json");
+  return parse_json(text, beside(file, "tokenizer_config.json"));
 }
 
 Result<std::vector<std::byte>> table_of(const Json& json, const Json& config,
@@ -249,7 +256,7 @@ Result<std::vector<std::byte>> table_of(const Json& json, const Json& config,
 Result<Tokenizer> Tokenizer::from_tokenizer_json(std::string_view json, std::string_view file,
                                                  std::string_view tokenizer_config_json) {
   APR_ASSIGN(const Json parsed, parse_json(json, file));
-  APR_ASSIGN(const Json config, read_config(tokenizer_config_json));
+  APR_ASSIGN(const Json config, read_config(tokenizer_config_json, file));
   APR_ASSIGN(std::vector<std::byte> table, table_of(parsed, config, file));
   Tokenizer tokenizer;
   APR_ASSIGN(tokenizer.state_, State::open(std::move(table), file));
@@ -262,10 +269,10 @@ Result<Tokenizer> Tokenizer::from_vocab_merges(std::string_view vocab_json,
                                                std::string_view tokenizer_config_json,
                                                std::string_view pattern, std::string_view file) {
   APR_ASSIGN(Json vocab, parse_json(vocab_json, file));
-  APR_ASSIGN(const Json config, read_config(tokenizer_config_json));
+  APR_ASSIGN(const Json config, read_config(tokenizer_config_json, file));
   Json added;
   if (!added_tokens_json.empty()) {
-    APR_ASSIGN(added, parse_json(added_tokens_json, "added_tokens.json"));
+    APR_ASSIGN(added, parse_json(added_tokens_json, beside(file, "added_tokens.json")));
   }
   APR_ASSIGN(const Json json,
              tokenizer_json_from_vocab(std::move(vocab), merges_txt, added, config, pattern, file));

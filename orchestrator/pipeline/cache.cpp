@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -15,7 +16,7 @@
 namespace apr::pipeline {
 namespace {
 
-constexpr std::int64_t kEntryFormat = 1;
+constexpr std::int64_t kEntryFormat = 2;
 constexpr std::uint64_t kMaxJson = std::uint64_t{64} << 20;
 
 std::optional<Json> read_json(const std::string& path) {
@@ -24,6 +25,20 @@ std::optional<Json> read_json(const std::string& path) {
   auto json = parse_json(*text, path);
   if (!json) return std::nullopt;
   return *std::move(json);
+}
+
+/// What is stored beside the outputs: figures that gates hold against limits, and what was printed.
+constexpr std::array kTexts = {"report.json", "out.txt", "notes.txt"};
+
+/// The texts' digests; a text that is not there has none.
+Json texts_to_json(const std::string& folder) {
+  Json digests = Json::object();
+  for (const char* name : kTexts) {
+    if (const auto digest = digest_file(join_path(folder, name))) {
+      digests.set(name, digest->hex());
+    }
+  }
+  return digests;
 }
 
 std::string file_path(const std::string& path, const FileFacts& file) {
@@ -97,7 +112,8 @@ std::optional<CacheEntry> Cache::find(const std::string& key) const {
   const auto stored = read_json(cat(entry.folder, "/entry.json"));
   auto report = read_json(cat(entry.folder, "/report.json"));
   const bool readable = stored && report && (*stored)["format"].as_integer() == kEntryFormat &&
-                        (*stored)["key"].as_string() == key;
+                        (*stored)["key"].as_string() == key &&
+                        (*stored)["texts"].dump() == texts_to_json(entry.folder).dump();
   if (!readable) return std::nullopt;
   entry.components = (*stored)["components"];
   entry.seconds = (*stored)["seconds"].as_number();
@@ -149,6 +165,7 @@ Result<CacheEntry> Cache::store(const std::string& key, const Json& components,
   entry.set("key", key);
   entry.set("components", components);
   entry.set("outputs", std::move(list));
+  entry.set("texts", texts_to_json(work));
   entry.set("seconds", seconds);
   APR_TRY(write_flushed(cat(work, "/entry.json"), entry.dump(2)));
   APR_TRY(flush_folder(work));

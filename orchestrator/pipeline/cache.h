@@ -8,7 +8,8 @@
 //                      /out.txt      what it printed
 //                      /<output>…    the outputs, read-only
 //
-// An entry is trusted if every output still has the size and modification time it had when it was
+// An entry is trusted if its report and texts have the digests they were stored with and every
+// output still has the size and modification time it had when it was
 // stored; otherwise its bytes are digested again, and an entry that is not what it was is removed.
 #pragma once
 

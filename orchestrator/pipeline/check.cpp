@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/cat.h"
+#include "core/base/suggest.h"
 #include "orchestrator/pipeline/expression.h"
 #include "orchestrator/pipeline/gate_kinds.h"
 #include "orchestrator/pipeline/order.h"
@@ -399,7 +400,7 @@ class Checker {
                                      [&](const auto& name) { return given.contains(name); });
     if (!kind.one_of.empty() && !limited) {
       diagnostics_.error(gate.at, cat(what, " has no limit, so it could never fail"),
-                         cat("give one of: ", suggestion("", kind.one_of, "limits")));
+                         cat("give one of: ", join_names(kind.one_of)));
     }
     if (kind.open && given.empty()) {
       diagnostics_.error(gate.at, cat(what, " has no limit, so it could never fail"),

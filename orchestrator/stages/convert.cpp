@@ -47,6 +47,7 @@ Result<Outcome> run_conversion(RunContext& context, const std::string& input,
   APR_TRY(context.registry().quantization(scheme));
   APR_ASSIGN(Package opened, open_any(context, input));
   const auto package = std::make_shared<const Package>(std::move(opened));
+  APR_TRY(check_digests(context, *package));
   PackagePlan plan;
   if (package->format() == "apr") {
     plan = plan_copy(*package);
@@ -56,6 +57,11 @@ Result<Outcome> run_conversion(RunContext& context, const std::string& input,
   }
   APR_ASSIGN(const SchemeUse use, quantize_plan(context, package, scheme, plan));
   APR_TRY(add_lineage(plan, *package, "convert", use.plugin, Json::object({{"quantize", scheme}})));
+  if (use.changed == 0 && traits(use.type).quantized && !package->tensors().empty()) {
+    context.notes << "apr: no tensor was converted: all are " << name_of(use.type)
+                  << " already, too small, or have rows that are no multiple of "
+                  << traits(use.type).block_elements << "\n";
+  }
   const TypeTable before = types_of(*package);
   const TypeTable after = types_of(plan);
   APR_ASSIGN(const WrittenPackage written,

@@ -154,6 +154,12 @@ class Eval final : public Stage {
     APR_ASSIGN(const Tokenizer* tokenizer, model.tokenizer());
     APR_ASSIGN(const std::vector<TokenId> tokens, tokenizer->encode(text, {false, false}));
 
+    if (tokens.size() < 2) {
+      return make_error(ErrorCode::validation,
+                        cat("the text has ", plural(tokens.size(), "token"),
+                            "; at least 2 are needed to predict one"),
+                        dataset);
+    }
     EvalOptions options;
     options.window = static_cast<std::uint32_t>(window);
     options.max_windows = static_cast<std::uint64_t>(params.integer("limit"));

@@ -61,6 +61,7 @@ class Export final : public Stage {
     const bool force = params.flag("force");
     APR_TRY(check_writable_target(target, force));
     APR_ASSIGN(const Package package, open_any(context, params.text("model")));
+    APR_TRY(check_digests(context, package));
     auto written = exporter->write(package, target, force, forward_progress(context));
     context.progress.finish();
     if (!written) return std::move(written).error();

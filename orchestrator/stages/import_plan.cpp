@@ -126,6 +126,7 @@ Result<ImportPlan> plan_import(RunContext& context, std::shared_ptr<const Packag
   APR_TRY(tie_head(*package, *graph, made));
   APR_TRY(add_tokenizer(*package, options, made));
   APR_TRY(check_template(*package));
+  APR_TRY(read_generation_config(*package));
 
   const std::string name = options.name.empty() ? model_name(*package) : options.name;
   made.plan.metadata =

@@ -25,6 +25,10 @@ Shape transformed(const Shape& stored, const std::vector<Transform>& transforms)
   return Shape::from(dims).value_or(stored);
 }
 
+bool is_integer(Type type) {
+  return type == Type::i8 || type == Type::u8 || type == Type::i32 || type == Type::i64;
+}
+
 }  // namespace
 
 Inventory take_inventory(const Graph& graph, const Architecture& architecture,
@@ -33,6 +37,7 @@ Inventory take_inventory(const Graph& graph, const Architecture& architecture,
   std::set<std::string> wanted;
   std::set<std::string> used;
   std::set<std::string> missing;
+  std::set<std::string> integers;
   std::map<std::string, Inventory::Mismatch> wrong;
   std::map<std::string, std::string> ties;
   for (const Parameter& parameter : graph.parameters()) {
@@ -46,6 +51,9 @@ Inventory take_inventory(const Graph& graph, const Architecture& architecture,
       continue;
     }
     used.insert(entry->name);
+    if (is_integer(entry->view.type)) {
+      integers.insert(cat(entry->name, " is ", name_of(entry->view.type)));
+    }
     const Shape found = transformed(entry->view.shape, parameter.transforms);
     if (found != parameter.shape) {
       wrong.try_emplace(entry->name, Inventory::Mismatch{entry->name, found, parameter.shape});
@@ -58,6 +66,7 @@ Inventory take_inventory(const Graph& graph, const Architecture& architecture,
   }
   inventory.wanted = wanted.size();
   inventory.missing.assign(missing.begin(), missing.end());
+  inventory.integers.assign(integers.begin(), integers.end());
   for (auto& [name, mismatch] : wrong) inventory.wrong_shapes.push_back(std::move(mismatch));
   for (auto& [tensor, source] : ties) inventory.ties.push_back({tensor, source});
   return inventory;
@@ -89,6 +98,10 @@ Status check_inventory(const Inventory& inventory, const Package& package) {
                     " where config.json asks for ", first.wanted.to_string(),
                     more == 0 ? "" : cat(" (and ", more, " more)")),
                 "the weights do not belong to this config.json");
+  }
+  if (!inventory.integers.empty()) {
+    return fail(cat("weights cannot be whole numbers: ", some_of(inventory.integers)),
+                "save the checkpoint with F32, F16 or BF16 weights");
   }
   if (!inventory.strangers.empty()) {
     return fail(cat(inventory.strangers.size() == 1 ? "a tensor has" : "tensors have",

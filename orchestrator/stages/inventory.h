@@ -23,10 +23,13 @@ struct Inventory {
   std::size_t wanted = 0;            ///< different tensors the graph names
   std::vector<std::string> missing;  ///< sorted, as are the others
   std::vector<Mismatch> wrong_shapes;
+  std::vector<std::string> integers;   ///< "name is i32": weights are floats or blocks of them
   std::vector<std::string> strangers;  ///< neither used nor known to be harmless
   std::vector<std::string> ignorable;  ///< not used, and known to be harmless
   std::vector<Tie> ties;
-  bool complete() const { return missing.empty() && wrong_shapes.empty() && strangers.empty(); }
+  bool complete() const {
+    return missing.empty() && wrong_shapes.empty() && integers.empty() && strangers.empty();
+  }
 };
 
 Inventory take_inventory(const Graph& graph, const Architecture& architecture,

@@ -1,6 +1,7 @@
 #include "orchestrator/stages/model_facts.h"
 
 #include "core/base/cat.h"
+#include "core/runtime/model.h"
 
 namespace apr {
 
@@ -25,12 +26,8 @@ std::string architecture_name(const Package& package) {
 }
 
 bool has_chat_template(const Package& package) {
-  if (package.file("chat_template.jinja") != nullptr) return true;
-  if (!package.metadata()["chat_template"].as_string().empty()) return true;
-  const std::string* text = package.file("tokenizer_config.json");
-  if (text == nullptr) return false;
-  const auto config = parse_json(*text);
-  return config && !(*config)["chat_template"].is_null();
+  const auto parsed = chat_template_of(package);
+  return parsed || parsed.error().code != ErrorCode::load;  // load: there is none
 }
 
 Json model_facts(const Package& package) {

@@ -1,11 +1,13 @@
 #include "orchestrator/stages/open_package.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
 #include "core/base/cat.h"
+#include "core/package/write.h"
 #include "core/platform/file.h"
 
 namespace apr {
@@ -120,6 +122,29 @@ Result<Package> open_any(RunContext& context, const std::string& path) {
   auto package = importer->open(path, forward_progress(context));
   context.progress.finish();
   return package;
+}
+
+Status check_digests(RunContext& context, const Package& package) {
+  if (package.format() != "apr") return {};
+  APR_ASSIGN(const FileStatus status, file_status(package.path()));
+  const std::string what = cat("checking ", base_name(package.path()));
+  auto found = verify_apr(package.path(), [&](std::uint64_t done) {
+    context.progress.update(what, done, status.size);
+  });
+  context.progress.finish();
+  if (!found) return std::move(found).error();
+  APR_TRY(check_interrupted());
+  if (found->problems.empty()) return {};
+  // A problem that names its tensor says more than the checksum of the whole file.
+  const auto named = std::ranges::find_if(found->problems, [](const std::string& problem) {
+    return problem.find("tensor ") != std::string::npos;
+  });
+  const std::string& problem = named == found->problems.end() ? found->problems.front() : *named;
+  const std::size_t more = found->problems.size() - 1;
+  return make_error(ErrorCode::format, cat(problem, more == 0 ? "" : cat(" (and ", more, " more)")),
+                    package.path(),
+                    "the file was damaged or changed; get it again (`apr validate` lists what is "
+                    "wrong)");
 }
 
 ProgressFunction forward_progress(RunContext& context) {

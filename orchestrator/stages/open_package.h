@@ -13,6 +13,10 @@ namespace apr {
 /// that recognizes it. Remote addresses and pickle files are refused with what to do instead.
 Result<Package> open_any(RunContext& context, const std::string& path);
 
+/// Compares every digest and checksum of an `.apr` before its weights go into another file: new
+/// digests over damaged weights would hide the damage for good. Other sources carry none.
+Status check_digests(RunContext& context, const Package& package);
+
 /// True for a regular file that begins like an `.apr` file of any version.
 bool looks_like_apr(const std::string& path);
 

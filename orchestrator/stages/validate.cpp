@@ -191,6 +191,10 @@ std::optional<ModelFacts> check_structure(RunContext& context, const Package& pa
   findings.add("tensors", inventory.missing.empty() && inventory.strangers.empty(),
                tensors_detail(inventory));
   findings.add("shapes", inventory.wrong_shapes.empty(), shapes_detail(inventory));
+  if (!inventory.integers.empty()) {
+    findings.add("weights", CheckStatus::fail,
+                 cat("cannot be whole numbers: ", some_of(inventory.integers)));
+  }
   return graph->facts();
 }
 
@@ -259,6 +263,12 @@ bool check_chat_template(const Package& package, Findings& findings) {
   return false;
 }
 
+/// The settings that running needs and no other check reads.
+void check_settings(const Package& package, Findings& findings) {
+  const auto settings = read_generation_config(package);
+  if (!settings) findings.add("settings", CheckStatus::fail, settings.error().to_string());
+}
+
 Json quality_as_json(const Quality& quality) {
   Json lost = Json::array();
   for (const Deduction& deduction : quality.deductions) {
@@ -284,6 +294,7 @@ class Validate final : public Stage {
     APR_ASSIGN(const StatisticsByName statistics, check_values(context, package, findings));
     const bool tokenizer = check_tokenizer(package, facts, findings);
     const bool chat_template = check_chat_template(package, findings);
+    check_settings(package, findings);
     context.progress.finish();
 
     Json report = Json::object({{"model", params.text("model")}});

@@ -182,6 +182,10 @@ Result<SafetensorsTable> read_safetensors_table(std::span<const std::byte> bytes
   if (bytes.empty()) return fail("is empty");
   if (bytes.size() < kLengthBytes) return fail("is too short for a safetensors file");
   const auto header_size = load_number<std::uint64_t>(bytes, 0);
+  if (as_text(bytes).starts_with("version https://git-lfs")) {
+    return fail("is a Git LFS pointer, not the weights themselves",
+                "fetch them with `git lfs pull`");
+  }
   if (header_size > kMaxHeader) {
     return fail(
         cat("is not a safetensors file (it would have a header of ", header_size, " bytes)"));

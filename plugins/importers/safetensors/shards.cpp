@@ -43,13 +43,11 @@ Result<ShardIndex> ShardIndex::read(std::string_view text, const std::string& fi
 Status ShardIndex::check(std::string_view tensor, std::string_view shard) const {
   const auto row = std::ranges::lower_bound(rows_, tensor, {}, &Row::tensor);
   if (row == rows_.end() || row->tensor != tensor) {
-    return make_error(ErrorCode::format, cat("does not list the tensor ", tensor, " of ", shard),
-                      file_);
+    return make_error(ErrorCode::format, cat("does not list the tensor ", tensor, " of ", shard));
   }
   if (row->shard != shard) {
-    return make_error(
-        ErrorCode::format,
-        cat("puts the tensor ", tensor, " into ", row->shard, ", but it is in ", shard), file_);
+    return make_error(ErrorCode::format, cat("puts the tensor ", tensor, " into ", row->shard,
+                                             ", but it is in ", shard));
   }
   return {};
 }

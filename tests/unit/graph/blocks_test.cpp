@@ -116,6 +116,9 @@ TEST_CASE("what is not supported or does not fit is refused by field") {
   CHECK_THAT(refusal(scaling(R"({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4,
       "high_freq_factor": 4, "original_max_position_embeddings": 8192})")),
              Contains("field rope_scaling.high_freq_factor"));
+  auto twice = changed("rope_theta", 10000.0);
+  twice.set("rope_parameters", Json::object({{"rope_type", "default"}, {"rope_theta", 5000.0}}));
+  CHECK_THAT(refusal(twice), Contains("rope_theta: contradicts rope_parameters.rope_theta"));
   CHECK_THAT(refusal(scaling("7")), Contains("field rope_scaling: is not an object"));
 }
 

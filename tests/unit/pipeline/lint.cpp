@@ -188,8 +188,8 @@ TEST_CASE("Gates are checked like stages") {
   CHECK(gate("perplexity: {dataset: t, max: 3}").empty());
   CHECK(gate("sizes: {max: 1}") == Lines{"6:45 there is no gate 'sizes' | did you mean 'size'?"});
   CHECK(gate("size: {mx: 1}") ==
-        Lines{"6:45 stage 'b', gate size has no limit, so it could never fail | give one of: known "
-              "limits: max, max_ratio",
+        Lines{"6:45 stage 'b', gate size has no limit, so it could never fail | give one of: "
+              "max, max_ratio",
               "6:52 stage 'b', gate size has no setting 'mx' | did you mean 'max'?"});
   CHECK(gate("size: {max: huge}")
             .at(0)

@@ -178,6 +178,10 @@ TEST_CASE("A damaged cache entry is noticed and made again") {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     folder.write(std::filesystem::relative(path, folder.path()).string(), "abcabcX");
   }
+  SECTION("changed figures in the report") {
+    const std::string report = std::filesystem::path(path).parent_path().string() + "/report.json";
+    folder.write(std::filesystem::relative(report, folder.path()).string(), "{\"bytes\": 1}");
+  }
   SECTION("missing output") {
     std::filesystem::remove(path);
   }
