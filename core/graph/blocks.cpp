@@ -10,35 +10,8 @@ namespace apr {
 
 namespace {
 
-// More than any published model has, and little enough that a made-up config costs nothing before
-// its tensors are found missing.
-constexpr std::uint32_t kMaxLayers = 1024;
-constexpr std::uint32_t kMaxFeatures = 1 << 20;
-constexpr std::uint32_t kMaxVocabulary = 1 << 26;
-constexpr std::uint32_t kMaxHeads = 1 << 12;
-constexpr std::uint32_t kMaxHeadDim = 2048;
-
-ValueId projection(GraphBuilder& g, std::string_view name, ValueId x, const std::string& tensor,
-                   std::uint32_t in, std::uint32_t out, bool bias) {
-  const ParameterId weight = g.parameter(tensor + ".weight", Shape{out, in});
-  if (!bias) return g.linear(name, x, weight);
-  return g.linear(name, x, weight, g.parameter(tensor + ".bias", Shape{out}));
-}
-
 void refuse_unsupported(ConfigReader& config) {
-  for (const Json& name : config.raw("architectures").as_array()) {
-    if (!name.as_string().ends_with("ForCausalLM")) {
-      config.reject("architectures", cat(name.dump(), " is not supported"),
-                    "checkpoints of the ...ForCausalLM class are");
-    }
-  }
-  if (config.has("quantization_config")) {
-    const std::string method = config.raw("quantization_config.quant_method").as_string();
-    config.reject("quantization_config",
-                  method.empty() ? std::string("already quantized checkpoints are not supported")
-                                 : cat("checkpoints quantized with ", method, " are not supported"),
-                  "import the original checkpoint and quantize it with apr convert");
-  }
+  refuse_other_checkpoints(config, "ForCausalLM");
   const std::string activation = config.text_or("hidden_act", "silu");
   if (activation != "silu" && activation != "swish") {
     config.reject("hidden_act", cat(Json(activation).dump(), " is not supported"), "silu is");
@@ -102,6 +75,34 @@ std::uint32_t stretched_positions(ConfigReader& config, std::uint32_t max_positi
 
 }  // namespace
 
+void refuse_other_checkpoints(ConfigReader& config, std::string_view class_ending) {
+  for (const Json& name : config.raw("architectures").as_array()) {
+    if (!name.as_string().ends_with(class_ending)) {
+      config.reject("architectures", cat(name.dump(), " is not supported"),
+                    cat("checkpoints of the ...", class_ending, " class are"));
+    }
+  }
+  if (config.has("quantization_config")) {
+    const std::string method = config.raw("quantization_config.quant_method").as_string();
+    config.reject("quantization_config",
+                  method.empty() ? std::string("already quantized checkpoints are not supported")
+                                 : cat("checkpoints quantized with ", method, " are not supported"),
+                  "import the original checkpoint and quantize it with apr convert");
+  }
+}
+
+Activation activation_from_config(ConfigReader& config, std::string_view field,
+                                  std::string_view fallback) {
+  const std::string name = config.text_or(field, fallback);
+  if (name == "gelu") return Activation::gelu;
+  for (const char* tanh_form : {"gelu_new", "gelu_fast", "gelu_pytorch_tanh"}) {
+    if (name == tanh_form) return Activation::gelu_tanh;
+  }
+  config.reject(field, cat(Json(name).dump(), " is not supported"),
+                "gelu, gelu_new, gelu_fast and gelu_pytorch_tanh are");
+  return Activation::gelu;
+}
+
 std::vector<std::uint32_t> windows_from_config(ConfigReader& config) {
   if (!config.flag_or("use_sliding_window", false) || !config.has("sliding_window")) {
     for (const Json& kind : config.raw("layer_types").as_array()) {
@@ -150,33 +151,62 @@ bool ignorable_llama_like(std::string_view tensor_name) {
   return tensor_name.ends_with(".rotary_emb.inv_freq");
 }
 
+Projection projection(GraphBuilder& g, const std::string& tensor, std::uint64_t in,
+                      std::uint64_t out, bool bias) {
+  Projection made{g.parameter(tensor + ".weight", Shape{out, in}), {}};
+  if (bias) made.bias = g.parameter(tensor + ".bias", Shape{out});
+  return made;
+}
+
+Projection conv1d_projection(GraphBuilder& g, const std::string& tensor, std::uint64_t in,
+                             std::uint64_t out, std::uint64_t begin, std::uint64_t end) {
+  std::vector<Transform> part;
+  if (begin != 0 || end != out) part.push_back({Transform::Kind::slice, begin, end});
+  std::vector<Transform> turned{{Transform::Kind::transpose, 0, 0}};
+  turned.insert(turned.end(), part.begin(), part.end());
+  return {g.parameter(tensor + ".weight", Shape{end - begin, in}, {}, std::move(turned)),
+          g.parameter(tensor + ".bias", Shape{end - begin}, {}, std::move(part))};
+}
+
+Projection conv1d_projection(GraphBuilder& g, const std::string& tensor, std::uint64_t in,
+                             std::uint64_t out) {
+  return conv1d_projection(g, tensor, in, out, 0, out);
+}
+
+ValueId linear(GraphBuilder& g, std::string_view name, ValueId x, const Projection& projection) {
+  return g.linear(name, x, projection.weight, projection.bias);
+}
+
 ValueId self_attention(GraphBuilder& g, const SelfAttentionBlock& block, ValueId x,
-                       ValueId positions, CacheId cache, const std::string& tensor_prefix) {
-  const AttentionSpec& spec = block.attention;
-  const std::uint32_t q_features = spec.num_attention_heads * spec.head_dim;
-  const std::uint32_t kv_features = spec.num_key_value_heads * spec.head_dim;
-  ValueId q = projection(g, "attn.q_proj", x, tensor_prefix + "q_proj", block.hidden_size,
-                         q_features, block.qkv_bias);
-  ValueId k = projection(g, "attn.k_proj", x, tensor_prefix + "k_proj", block.hidden_size,
-                         kv_features, block.qkv_bias);
-  const ValueId v = projection(g, "attn.v_proj", x, tensor_prefix + "v_proj", block.hidden_size,
-                               kv_features, block.qkv_bias);
-  q = g.rope("attn.q_rope", q, positions, block.rope);
-  k = g.rope("attn.k_rope", k, positions, block.rope);
-  const ValueId mixed = g.attention("attn", q, k, v, spec, cache);
-  return projection(g, "attn.o_proj", mixed, tensor_prefix + "o_proj", q_features,
-                    block.hidden_size, block.output_bias);
+                       ValueId positions) {
+  ValueId q = linear(g, "attn.q_proj", x, block.q);
+  ValueId k = linear(g, "attn.k_proj", x, block.k);
+  const ValueId v = linear(g, "attn.v_proj", x, block.v);
+  if (block.rope) {
+    q = g.rope("attn.q_rope", q, positions, *block.rope);
+    k = g.rope("attn.k_rope", k, positions, *block.rope);
+  }
+  const ValueId mixed = g.attention("attn", q, k, v, block.attention, block.cache);
+  return linear(g, "attn.o_proj", mixed, block.o);
 }
 
 ValueId gated_mlp(GraphBuilder& g, ValueId x, std::uint32_t hidden_size,
                   std::uint32_t intermediate_size, bool bias, const std::string& tensor_prefix) {
-  const ValueId gate = projection(g, "mlp.gate_proj", x, tensor_prefix + "gate_proj", hidden_size,
-                                  intermediate_size, bias);
-  const ValueId up = projection(g, "mlp.up_proj", x, tensor_prefix + "up_proj", hidden_size,
-                                intermediate_size, bias);
+  const auto made = [&](const char* name, std::uint32_t in, std::uint32_t out) {
+    return projection(g, tensor_prefix + name, in, out, bias);
+  };
+  const ValueId gate =
+      linear(g, "mlp.gate_proj", x, made("gate_proj", hidden_size, intermediate_size));
+  const ValueId up = linear(g, "mlp.up_proj", x, made("up_proj", hidden_size, intermediate_size));
   const ValueId act = g.silu_mul("mlp.act", gate, up);
-  return projection(g, "mlp.down_proj", act, tensor_prefix + "down_proj", intermediate_size,
-                    hidden_size, bias);
+  return linear(g, "mlp.down_proj", act, made("down_proj", intermediate_size, hidden_size));
+}
+
+ValueId plain_mlp(GraphBuilder& g, ValueId x, const Projection& up, Activation activation,
+                  const Projection& down) {
+  const ValueId raised = linear(g, "mlp.up_proj", x, up);
+  const ValueId act = g.gelu("mlp.act", raised, activation == Activation::gelu_tanh);
+  return linear(g, "mlp.down_proj", act, down);
 }
 
 Result<Graph> build_llama_like(const Json& config_json, const std::string& file,
@@ -214,20 +244,23 @@ Result<Graph> build_llama_like(const Json& config_json, const std::string& file,
                        true,
                        window};
     block.rope = rope;
-    block.hidden_size = hidden;
-    block.qkv_bias = options.qkv_bias;
-    block.output_bias = options.output_bias;
+    const std::uint64_t q_features = std::uint64_t{facts.num_attention_heads} * facts.head_dim;
+    const std::uint64_t kv_features = std::uint64_t{facts.num_key_value_heads} * facts.head_dim;
+    const std::string attention = tensors + "self_attn.";
+    block.q = projection(g, attention + "q_proj", hidden, q_features, options.qkv_bias);
+    block.k = projection(g, attention + "k_proj", hidden, kv_features, options.qkv_bias);
+    block.v = projection(g, attention + "v_proj", hidden, kv_features, options.qkv_bias);
+    block.o = projection(g, attention + "o_proj", q_features, hidden, options.output_bias);
     CacheDecl decl;
     decl.name = cat("layer", layer);
     decl.num_key_value_heads = facts.num_key_value_heads;
     decl.head_dim = facts.head_dim;
     decl.window = window;
-    const CacheId cache = g.cache(decl);
+    block.cache = g.cache(decl);
 
     const ValueId normed = g.rms_norm(
         "input_norm", x, g.parameter(tensors + "input_layernorm.weight", Shape{hidden}), epsilon);
-    const ValueId mixed =
-        self_attention(g, block, normed, positions, cache, tensors + "self_attn.");
+    const ValueId mixed = self_attention(g, block, normed, positions);
     x = g.add("attn.residual", x, mixed);
     const ValueId normed_again = g.rms_norm(
         "post_attention_norm", x,

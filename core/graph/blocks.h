@@ -41,28 +41,63 @@ class APR_API ConfigReader {
   std::optional<Error> error_;
 };
 
+// More than any published model has, and little enough that a made-up config costs nothing before
+// its tensors are found missing.
+inline constexpr std::uint32_t kMaxLayers = 1024;
+inline constexpr std::uint32_t kMaxFeatures = 1 << 20;
+inline constexpr std::uint32_t kMaxVocabulary = 1 << 26;
+inline constexpr std::uint32_t kMaxHeads = 1 << 12;
+inline constexpr std::uint32_t kMaxHeadDim = 2048;
+
 /// RoPE from config fields rope_theta and rope_scaling: none/default, linear, llama3 (Llama 3.1's
 /// frequency bands), yarn (as Qwen2 documents for long inputs). Others are rejected by name.
 APR_API RopeSpec rope_from_config(ConfigReader& config, std::uint32_t head_dim,
                                   std::uint32_t max_position_embeddings);
 
+/// Weights of a linear node, however the checkpoint stores them.
+struct Projection {
+  ParameterId weight = 0;
+  std::optional<ParameterId> bias;
+};
+/// <tensor>.weight [out, in] and, if it has one, <tensor>.bias [out].
+APR_API Projection projection(GraphBuilder& g, const std::string& tensor, std::uint64_t in,
+                              std::uint64_t out, bool bias);
+/// Outputs [begin, end) of GPT-2's Conv1D: <tensor>.weight [in, out], <tensor>.bias [out].
+APR_API Projection conv1d_projection(GraphBuilder& g, const std::string& tensor, std::uint64_t in,
+                                     std::uint64_t out, std::uint64_t begin, std::uint64_t end);
+APR_API Projection conv1d_projection(GraphBuilder& g, const std::string& tensor, std::uint64_t in,
+                                     std::uint64_t out);
+APR_API ValueId linear(GraphBuilder& g, std::string_view name, ValueId x,
+                       const Projection& projection);
+
 /// The projections, rotation and attention under the names attn.q_proj, attn.k_proj, attn.v_proj,
-/// attn.q_rope, attn.k_rope, attn, attn.o_proj within the caller's scope. Self-attention with
-/// separate q, k, v projections and RoPE, as in Llama.
+/// attn.q_rope, attn.k_rope, attn, attn.o_proj within the caller's scope.
 struct SelfAttentionBlock {
   AttentionSpec attention;
-  RopeSpec rope;
-  std::uint32_t hidden_size = 0;
-  bool qkv_bias = false;
-  bool output_bias = false;
+  Projection q, k, v, o;
+  std::optional<RopeSpec> rope;
+  std::optional<CacheId> cache;
 };
 APR_API ValueId self_attention(GraphBuilder& g, const SelfAttentionBlock& block, ValueId x,
-                               ValueId positions, CacheId cache, const std::string& tensor_prefix);
+                               ValueId positions);
 
 /// down(silu(gate(x)) * up(x)), under mlp.gate_proj, mlp.up_proj, mlp.act, mlp.down_proj.
 APR_API ValueId gated_mlp(GraphBuilder& g, ValueId x, std::uint32_t hidden_size,
                           std::uint32_t intermediate_size, bool bias,
                           const std::string& tensor_prefix);
+
+/// What a config calls its activation.
+enum class Activation : std::uint8_t { gelu, gelu_tanh };
+/// Others are rejected by name.
+APR_API Activation activation_from_config(ConfigReader& config, std::string_view field,
+                                          std::string_view fallback);
+/// down(act(up(x))), under mlp.up_proj, mlp.act, mlp.down_proj.
+APR_API ValueId plain_mlp(GraphBuilder& g, ValueId x, const Projection& up, Activation activation,
+                          const Projection& down);
+
+/// Refuses checkpoints whose class (config's "architectures") does not end as given, and those that
+/// another tool has quantized.
+APR_API void refuse_other_checkpoints(ConfigReader& config, std::string_view class_ending);
 
 /// The whole Llama-shaped decoder: pre-norm blocks, final norm, head.
 struct LlamaLikeConfig {

@@ -216,6 +216,13 @@ ValueId GraphBuilder::rms_norm(std::string_view name, ValueId x, ParameterId wei
   return node("rms_norm", name, {x}, {weight}, {{"epsilon", epsilon}}).front();
 }
 
+ValueId GraphBuilder::layer_norm(std::string_view name, ValueId x, ParameterId weight,
+                                 std::optional<ParameterId> bias, double epsilon) {
+  std::vector<ParameterId> parameters{weight};
+  if (bias) parameters.push_back(*bias);
+  return node("layer_norm", name, {x}, std::move(parameters), {{"epsilon", epsilon}}).front();
+}
+
 ValueId GraphBuilder::linear(std::string_view name, ValueId x, ParameterId weight,
                              std::optional<ParameterId> bias) {
   std::vector<ParameterId> parameters{weight};
@@ -249,6 +256,11 @@ ValueId GraphBuilder::attention(std::string_view name, ValueId q, ValueId k, Val
 
 ValueId GraphBuilder::silu_mul(std::string_view name, ValueId gate, ValueId up) {
   return node("silu_mul", name, {gate, up}, {}).front();
+}
+
+ValueId GraphBuilder::gelu(std::string_view name, ValueId x, bool tanh_form) {
+  return node("gelu", name, {x}, {}, {{"approximation", std::string(tanh_form ? "tanh" : "none")}})
+      .front();
 }
 
 ValueId GraphBuilder::add(std::string_view name, ValueId a, ValueId b) {

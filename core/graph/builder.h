@@ -63,12 +63,16 @@ class APR_API GraphBuilder {
   ParameterId parameter(std::string_view tensor, Shape shape, std::string_view tied_to = {},
                         std::vector<Transform> transforms = {});
   CacheId cache(CacheDecl decl);
+  /// See Graph::base_prefix().
+  void base_prefix(std::string_view prefix) { graph_.base_prefix_ = prefix; }
 
   // The field's ops; core/graph/ops has their formulas. `name` names the node and its first output;
   // further outputs are called <name>_<output>: attention "layer0.attn" also makes
   // "layer0.attn_probs".
   ValueId embedding(std::string_view name, ValueId ids, ParameterId table);
   ValueId rms_norm(std::string_view name, ValueId x, ParameterId weight, double epsilon);
+  ValueId layer_norm(std::string_view name, ValueId x, ParameterId weight,
+                     std::optional<ParameterId> bias, double epsilon);
   ValueId linear(std::string_view name, ValueId x, ParameterId weight,
                  std::optional<ParameterId> bias = {});
   ValueId rope(std::string_view name, ValueId x, ValueId positions, const RopeSpec& spec);
@@ -76,6 +80,8 @@ class APR_API GraphBuilder {
   ValueId attention(std::string_view name, ValueId q, ValueId k, ValueId v,
                     const AttentionSpec& spec, std::optional<CacheId> cache);
   ValueId silu_mul(std::string_view name, ValueId gate, ValueId up);
+  /// By erf, or by the tanh form that approximates it.
+  ValueId gelu(std::string_view name, ValueId x, bool tanh_form);
   ValueId add(std::string_view name, ValueId a, ValueId b);
   /// Keeps the rows whose logits were asked for.
   ValueId select_logit_rows(std::string_view name, ValueId x);

@@ -148,6 +148,9 @@ class APR_API Graph {
   std::span<const ValueId> inputs() const { return inputs_; }
   std::span<const ValueId> outputs() const { return outputs_; }
   const ModelFacts& facts() const { return facts_; }
+  /// "transformer.": beginning of tensor names that checkpoints of the model without its head leave
+  /// out. Empty: there is none. bind.h has the lookup.
+  const std::string& base_prefix() const { return base_prefix_; }
 
   const Value& value(ValueId id) const { return values_[id]; }
   const Parameter& parameter(ParameterId id) const { return parameters_[id]; }
@@ -162,6 +165,7 @@ class APR_API Graph {
   std::vector<ValueId> inputs_;
   std::vector<ValueId> outputs_;
   ModelFacts facts_;
+  std::string base_prefix_;
 };
 
 }  // namespace apr

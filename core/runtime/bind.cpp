@@ -82,13 +82,52 @@ Result<std::shared_ptr<const Tensor>> transpose(const TensorView& view) {
   return std::shared_ptr<const Tensor>(std::move(copy));
 }
 
+/// Transposed copies, by what they were made of: a fused matrix is turned once for all its slices.
+class Transposes {
+ public:
+  explicit Transposes(BoundParameters& bound) : bound_(bound) {}
+
+  Result<TensorView> of(const TensorView& view) {
+    for (const auto& [source, copy] : made_) {
+      if (source.data.data() == view.data.data() && source.shape == view.shape &&
+          source.type == view.type) {
+        return copy;
+      }
+    }
+    APR_ASSIGN(auto copy, transpose(view));
+    made_.emplace_back(view, copy->view());
+    bound_.owned.push_back(std::move(copy));
+    return made_.back().second;
+  }
+
+ private:
+  BoundParameters& bound_;
+  std::vector<std::pair<TensorView, TensorView>> made_;
+};
+
 }  // namespace
+
+const TensorEntry* find_tensor(const Graph& graph, const Package& package, std::string_view name) {
+  if (const TensorEntry* entry = package.find(name)) return entry;
+  const std::string& prefix = graph.base_prefix();
+  if (prefix.empty() || !name.starts_with(prefix)) return nullptr;
+  return package.find(name.substr(prefix.size()));
+}
+
+const TensorEntry* find_tensor(const Graph& graph, const Package& package,
+                               const Parameter& parameter) {
+  const TensorEntry* entry = find_tensor(graph, package, parameter.tensor);
+  if (entry == nullptr && !parameter.tied_to.empty()) {
+    entry = find_tensor(graph, package, parameter.tied_to);
+  }
+  return entry;
+}
 
 Result<BoundParameters> bind_parameters(const Graph& graph, const Package& package) {
   BoundParameters bound;
+  Transposes transposes(bound);
   for (const Parameter& parameter : graph.parameters()) {
-    const TensorEntry* entry = package.find(parameter.tensor);
-    if (entry == nullptr && !parameter.tied_to.empty()) entry = package.find(parameter.tied_to);
+    const TensorEntry* entry = find_tensor(graph, package, parameter);
     if (entry == nullptr) return missing(package, parameter);
     if (!can_decode(entry->view.type)) {
       return make_error(
@@ -112,9 +151,7 @@ Result<BoundParameters> bind_parameters(const Graph& graph, const Package& packa
           return misfit(package, parameter, *entry,
                         cat("shape ", view.shape.to_string(), " is not a matrix to transpose"));
         }
-        APR_ASSIGN(auto copy, transpose(view));
-        view = copy->view();
-        bound.owned.push_back(std::move(copy));
+        APR_ASSIGN(view, transposes.of(view));
       }
     }
     if (view.shape != parameter.shape) {

@@ -9,8 +9,17 @@
 
 namespace apr {
 
+/// A tensor by the name the graph has for it, with or without Graph::base_prefix(); nullptr: there
+/// is none.
+APR_API const TensorEntry* find_tensor(const Graph& graph, const Package& package,
+                                       std::string_view name);
+/// The tensor of a parameter: its own, or the one it is tied to.
+APR_API const TensorEntry* find_tensor(const Graph& graph, const Package& package,
+                                       const Parameter& parameter);
+
 /// Views by ParameterId, after transforms. Slices and ties are views of the package's own bytes; a
-/// transpose makes a copy, which `owned` keeps.
+/// transpose makes a copy, which `owned` keeps: one per tensor, whatever is sliced from it; block
+/// types, whose blocks cannot be turned, become float32, exactly.
 struct BoundParameters {
   std::vector<TensorView> views;
   std::vector<std::shared_ptr<const Tensor>> owned;

@@ -17,6 +17,8 @@ namespace apr {
 
 namespace {
 
+constexpr std::size_t kPrefill = 256;
+
 Param count_param(std::string name, std::int64_t fallback, std::string help) {
   Param param;
   param.name = std::move(name);
@@ -37,7 +39,10 @@ VerbInfo describe() {
       "fresh sequence each time; medians over --repeat runs are reported after one short run that "
       "is not counted. Made-up weights are accepted: speed does not depend on their values.";
   info.params.push_back(model_param());
-  info.params.push_back(count_param("prefill", 256, "tokens to read"));
+  Param prefill = count_param("prefill", kPrefill,
+                              "tokens to read; by default 256, or what a shorter context leaves");
+  prefill.fallback = Json();
+  info.params.push_back(std::move(prefill));
   info.params.push_back(count_param("decode", 64, "tokens to write"));
   info.params.push_back(count_param("repeat", 3, "runs"));
   Param seed = count_param("seed", 0, "of the random tokens");
@@ -130,7 +135,6 @@ class Bench final : public Stage {
   Result<Outcome> run(RunContext& context) override {
     context.params.set("allow-synthetic", true);
     const Values& params = context.params;
-    const auto prefill = static_cast<std::size_t>(params.integer("prefill"));
     const auto decode = static_cast<std::size_t>(params.integer("decode"));
     const auto repeat = static_cast<std::size_t>(params.integer("repeat"));
 
@@ -139,6 +143,12 @@ class Bench final : public Stage {
     APR_TRY(require_causal(model, "bench"));
     const double load_seconds = seconds_since(load_begin);
     const std::uint32_t made_for = model.facts().max_position_embeddings;
+    std::size_t prefill = kPrefill;
+    if (params.has("prefill")) {
+      prefill = static_cast<std::size_t>(params.integer("prefill"));
+    } else if (made_for > decode) {
+      prefill = std::min<std::size_t>(prefill, made_for - decode);
+    }
     if (made_for > 0 && prefill + decode > made_for) {
       return make_error(ErrorCode::usage,
                         cat("--prefill ", prefill, " and --decode ", decode, " together are ",

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/cat.h"
+#include "core/runtime/bind.h"
 
 namespace apr {
 
@@ -216,10 +217,7 @@ void tighten(GoldenTolerance& tolerance, const SuggestedTolerance& suggested) {
 Type coarsest_weight_type(const Model& model) {
   Type coarsest = Type::f32;
   for (const Parameter& parameter : model.graph().parameters()) {
-    const TensorEntry* entry = model.package().find(parameter.tensor);
-    if (entry == nullptr && !parameter.tied_to.empty()) {
-      entry = model.package().find(parameter.tied_to);
-    }
+    const TensorEntry* entry = find_tensor(model.graph(), model.package(), parameter);
     if (entry == nullptr) continue;
     const Type type = entry->view.type;
     if (bits_per_element(type) < bits_per_element(coarsest)) coarsest = type;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/cat.h"
+#include "core/runtime/bind.h"
 #include "core/runtime/model.h"
 #include "orchestrator/stages/open_package.h"
 
@@ -60,28 +61,28 @@ bool all_zero(std::span<const std::byte> bytes) {
 Status tie_head(const Package& package, const Graph& graph, ImportPlan& made) {
   for (const Parameter& parameter : graph.parameters()) {
     if (parameter.tied_to.empty()) continue;
-    const TensorEntry* source = package.find(parameter.tied_to);
+    const TensorEntry* source = find_tensor(graph, package, parameter.tied_to);
     if (source == nullptr) continue;  // the inventory reports it
-    const TensorEntry* own = package.find(parameter.tensor);
+    const TensorEntry* own = find_tensor(graph, package, parameter.tensor);
     auto& tensors = made.plan.tensors;
     if (own != nullptr && own->alias_of.empty()) {
       const bool same = own->view.type == source->view.type &&
                         std::ranges::equal(own->view.data, source->view.data);
       if (!same && !all_zero(own->view.data)) {
         return make_error(ErrorCode::validation,
-                          cat("config.json ties ", parameter.tensor, " to ", parameter.tied_to,
+                          cat("config.json ties ", parameter.tensor, " to ", source->name,
                               ", but their weights differ"),
                           package.path(),
                           "set tie_word_embeddings to false in config.json if the head is its own");
       }
-      std::erase_if(tensors, [&](const auto& t) { return t.name == parameter.tensor; });
+      std::erase_if(tensors, [&](const auto& t) { return t.name == own->name; });
     }
     if (own == nullptr || own->alias_of.empty()) {
       PackagePlan::PlannedTensor tied;
       tied.name = parameter.tensor;
       tied.type = source->view.type;
       tied.shape = source->view.shape;
-      tied.alias_of = parameter.tied_to;
+      tied.alias_of = source->name;
       tensors.push_back(std::move(tied));
     }
   }

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <numbers>
 
 #include "core/graph/ops/families.h"
 #include "core/graph/ops/helpers.h"
@@ -38,6 +39,37 @@ Status reference_silu_mul(const KernelCall& call) {
   });
 }
 
+// Hendrycks and Gimpel 2016, arXiv:1606.08415: x times the normal distribution's share below x, and
+// the approximation of it that GPT-2 was trained with.
+Result<std::vector<ValueType>> infer_gelu(const NodeDraft& draft) {
+  APR_TRY(expect_element(draft, 0, Element::f32));
+  const std::string& approximation = draft.node->text("approximation");
+  if (approximation != "none" && approximation != "tanh") {
+    return misfit(cat("attribute approximation is '", approximation, "', not none or tanh"));
+  }
+  return std::vector<ValueType>{draft.inputs[0]->type};
+}
+
+Status reference_gelu(const KernelCall& call) {
+  const RowsView& in = call.inputs[0];
+  const RowsView& out = call.outputs[0];
+  const bool tanh_form = call.node->text("approximation") == "tanh";
+  const std::uint64_t count = out.rows * out.features;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const auto x = static_cast<double>(in.f32[i]);
+    const double share =
+        tanh_form ? std::tanh(std::sqrt(2 / std::numbers::pi) * (x + 0.044715 * x * x * x))
+                  : std::erf(x / std::numbers::sqrt2);
+    out.f32[i] = static_cast<float>(0.5 * x * (1 + share));
+  }
+  return {};
+}
+
+Cost cost_gelu(const NodeDraft& draft, double rows, double) {
+  const auto features = static_cast<double>(draft.inputs[0]->type.features);
+  return {rows * 8 * features, rows * row_bytes_moved(draft, features)};
+}
+
 Cost cost_add(const NodeDraft& draft, double rows, double) {
   const auto features = static_cast<double>(draft.inputs[0]->type.features);
   return {rows * features, rows * row_bytes_moved(draft, features)};
@@ -61,6 +93,18 @@ std::vector<OpRow> elementwise_ops() {
               .infer = infer_pair,
               .reference = reference_add,
               .cost = cost_add,
+          },
+          {
+              .name = "gelu",
+              .summary = "out = x/2 (1 + erf(x / sqrt 2)); approximation tanh: "
+                         "x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))",
+              .inputs = {"x"},
+              .parameters = {},
+              .attributes = {{"approximation", std::string("none")}},
+              .outputs = {"out"},
+              .infer = infer_gelu,
+              .reference = reference_gelu,
+              .cost = cost_gelu,
           },
           {
               .name = "silu_mul",

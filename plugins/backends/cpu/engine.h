@@ -106,6 +106,8 @@ Result<std::unique_ptr<NodeKernel>> compile_attention(Engine& engine, const Node
 Result<std::unique_ptr<NodeKernel>> compile_rope(Engine& engine, const Node& node);
 Result<std::unique_ptr<NodeKernel>> compile_embedding(Engine& engine, const Node& node);
 Result<std::unique_ptr<NodeKernel>> compile_rms_norm(Engine& engine, const Node& node);
+Result<std::unique_ptr<NodeKernel>> compile_layer_norm(Engine& engine, const Node& node);
+Result<std::unique_ptr<NodeKernel>> compile_gelu(Engine& engine, const Node& node);
 Result<std::unique_ptr<NodeKernel>> compile_elementwise(Engine& engine, const Node& node);
 
 }  // namespace apr::cpu

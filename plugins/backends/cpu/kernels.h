@@ -59,6 +59,12 @@ struct KernelTable {
   /// out = x / sqrt(mean(x^2) + epsilon) * weight
   void (*rms_norm)(const float* x, const float* weight, Size n, float epsilon,
                    float* out) noexcept = nullptr;
+  /// out = (x - mean) / sqrt(variance + epsilon) * weight + bias; no bias: nullptr
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, Size n, float epsilon,
+                     float* out) noexcept = nullptr;
+  /// The two forms of the op "gelu".
+  void (*gelu_erf)(const float* x, Size n, float* out) noexcept = nullptr;
+  void (*gelu_tanh)(const float* x, Size n, float* out) noexcept = nullptr;
   /// out = gate / (1 + exp(-gate)) * up
   void (*silu_mul)(const float* gate, const float* up, Size n, float* out) noexcept = nullptr;
   void (*add)(const float* a, const float* b, Size n, float* out) noexcept = nullptr;
@@ -82,7 +88,14 @@ struct KernelTable {
 /// The best table this build has for a level.
 const KernelTable& table_for(CpuLevel level);
 
+/// gelu_tanh: 2 sqrt(2/pi), and the weight of the cube.
+inline constexpr float kGeluTwice = 1.59576912160573f;
+inline constexpr float kGeluCubic = 0.044715f;
+
 extern const KernelTable kScalarKernels;
+/// x/2 (1 + erf(x / sqrt 2)) by the C library, for every table: encoders small enough for a CPU
+/// spend little in it.
+void gelu_erf(const float* x, Size n, float* out) noexcept;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
 #endif

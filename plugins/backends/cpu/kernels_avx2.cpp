@@ -50,6 +50,55 @@ APR_AVX2 void rms_norm(const float* x, const float* weight, Size n, float epsilo
   for (; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
+APR_AVX2 void layer_norm(const float* x, const float* weight, const float* bias, Size n,
+                         float epsilon, float* out) noexcept {
+  __m256 sums[4] = {};
+  Size i = 0;
+  for (; i + 32 <= n; i += 32) {
+    for (Size k = 0; k < 4; ++k) sums[k] = _mm256_add_ps(sums[k], _mm256_loadu_ps(x + i + 8 * k));
+  }
+  for (; i < n; i += 8) {
+    sums[0] = _mm256_add_ps(sums[0], load_some(x + i, std::min<Size>(8, n - i)));
+  }
+  const float total =
+      tree_sum(_mm256_add_ps(_mm256_add_ps(sums[0], sums[1]), _mm256_add_ps(sums[2], sums[3])));
+  const float mean = total / static_cast<float>(n);
+  const __m256 mean8 = _mm256_set1_ps(mean);
+  __m256 squares[2] = {};
+  for (i = 0; i + 16 <= n; i += 16) {
+    for (Size k = 0; k < 2; ++k) {
+      const __m256 centred = _mm256_sub_ps(_mm256_loadu_ps(x + i + 8 * k), mean8);
+      squares[k] = _mm256_fmadd_ps(centred, centred, squares[k]);
+    }
+  }
+  float square = tree_sum(_mm256_add_ps(squares[0], squares[1]));
+  for (; i < n; ++i) square += (x[i] - mean) * (x[i] - mean);
+  const float scale = 1.0f / std::sqrt(square / static_cast<float>(n) + epsilon);
+  const __m256 scale8 = _mm256_set1_ps(scale);
+  for (i = 0; i + 8 <= n; i += 8) {
+    const __m256 normed = _mm256_mul_ps(_mm256_sub_ps(_mm256_loadu_ps(x + i), mean8), scale8);
+    const __m256 shift = bias == nullptr ? _mm256_setzero_ps() : _mm256_loadu_ps(bias + i);
+    _mm256_storeu_ps(out + i, _mm256_fmadd_ps(normed, _mm256_loadu_ps(weight + i), shift));
+  }
+  for (; i < n; ++i) {
+    out[i] = (x[i] - mean) * scale * weight[i] + (bias == nullptr ? 0.0f : bias[i]);
+  }
+}
+
+/// x/2 (1 + tanh u) = x / (1 + exp(-2u))
+APR_AVX2_INLINE __m256 gelu_tanh8(__m256 x) {
+  const __m256 one = _mm256_set1_ps(1.0f);
+  const __m256 cubic = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_set1_ps(kGeluCubic), x), x, one);
+  const __m256 minus_twice_u = _mm256_mul_ps(_mm256_mul_ps(_mm256_set1_ps(-kGeluTwice), x), cubic);
+  return _mm256_div_ps(x, _mm256_add_ps(one, exp8(minus_twice_u)));
+}
+
+APR_AVX2 void gelu_tanh(const float* x, Size n, float* out) noexcept {
+  Size i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, gelu_tanh8(_mm256_loadu_ps(x + i)));
+  if (i < n) store_some(out + i, gelu_tanh8(load_some(x + i, n - i)), n - i);
+}
+
 APR_AVX2_INLINE __m256 silu_mul8(__m256 gate, __m256 up) {
   const __m256 e = exp8(_mm256_sub_ps(_mm256_setzero_ps(), gate));
   return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), up);
@@ -233,6 +282,9 @@ const KernelTable kAvx2Kernels = {
     .dot_panel = avx2::dot_panel,
     .round_row = avx2::round_row,
     .rms_norm = avx2::rms_norm,
+    .layer_norm = avx2::layer_norm,
+    .gelu_erf = gelu_erf,
+    .gelu_tanh = avx2::gelu_tanh,
     .silu_mul = avx2::silu_mul,
     .add = avx2::add,
     .rope_halves = avx2::rope_halves,

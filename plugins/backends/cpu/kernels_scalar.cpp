@@ -173,6 +173,26 @@ void rms_norm(const float* x, const float* weight, Size n, float epsilon, float*
   for (Size i = 0; i < n; ++i) out[i] = x[i] * scale * weight[i];
 }
 
+void layer_norm(const float* x, const float* weight, const float* bias, Size n, float epsilon,
+                float* out) noexcept {
+  float lanes[kLanes] = {};
+  for (Size i = 0; i < n; ++i) lanes[i % kLanes] += x[i];
+  const float mean = tree_sum(lanes) / static_cast<float>(n);
+  for (Size i = 0; i < n; ++i) out[i] = x[i] - mean;
+  const float scale = 1.0f / std::sqrt(dot(out, out, n) / static_cast<float>(n) + epsilon);
+  for (Size i = 0; i < n; ++i) {
+    out[i] = out[i] * scale * weight[i] + (bias == nullptr ? 0.0f : bias[i]);
+  }
+}
+
+/// x/2 (1 + tanh u) = x / (1 + exp(-2u))
+void gelu_tanh(const float* x, Size n, float* out) noexcept {
+  for (Size i = 0; i < n; ++i) {
+    const float twice_u = kGeluTwice * x[i] * (1.0f + kGeluCubic * x[i] * x[i]);
+    out[i] = x[i] / (1.0f + std::exp(-twice_u));
+  }
+}
+
 void silu_mul(const float* gate, const float* up, Size n, float* out) noexcept {
   for (Size i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }
@@ -226,6 +246,9 @@ const KernelTable kScalarKernels = {
     .dot_panel = dot_panel,
     .round_row = round_row,
     .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .gelu_erf = gelu_erf,
+    .gelu_tanh = gelu_tanh,
     .silu_mul = silu_mul,
     .add = add,
     .rope_halves = rope_halves,

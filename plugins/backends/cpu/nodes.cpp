@@ -47,6 +47,57 @@ class RmsNormKernel final : public NodeKernel {
   const float epsilon_;
 };
 
+class LayerNormKernel final : public NodeKernel {
+ public:
+  LayerNormKernel(Engine& engine, const Node& node, const float* weight, const float* bias)
+      : engine_(engine),
+        node_(node),
+        weight_(weight),
+        bias_(bias),
+        epsilon_(static_cast<float>(node.number("epsilon"))) {}
+
+  Status run(const Step& step) noexcept override {
+    const RowsView x = engine_.rows(node_.inputs[0], step);
+    const RowsView out = engine_.rows(node_.outputs[0], step);
+    for_rows(engine_, x.rows, x.features, [&](Size begin, Size end) {
+      for (Size row = begin; row < end; ++row) {
+        engine_.kernels.layer_norm(x.f32 + row * x.features, weight_, bias_, x.features, epsilon_,
+                                   out.f32 + row * x.features);
+      }
+    });
+    return {};
+  }
+
+ private:
+  Engine& engine_;
+  const Node& node_;
+  const float* weight_;
+  const float* bias_;
+  const float epsilon_;
+};
+
+class GeluKernel final : public NodeKernel {
+ public:
+  GeluKernel(Engine& engine, const Node& node)
+      : engine_(engine), node_(node), tanh_form_(node.text("approximation") == "tanh") {}
+
+  Status run(const Step& step) noexcept override {
+    const RowsView x = engine_.rows(node_.inputs[0], step);
+    const RowsView out = engine_.rows(node_.outputs[0], step);
+    const auto function = tanh_form_ ? engine_.kernels.gelu_tanh : engine_.kernels.gelu_erf;
+    for_rows(engine_, x.rows, x.features, [&](Size begin, Size end) {
+      function(x.f32 + begin * x.features, (end - begin) * x.features,
+               out.f32 + begin * x.features);
+    });
+    return {};
+  }
+
+ private:
+  Engine& engine_;
+  const Node& node_;
+  const bool tanh_form_;
+};
+
 /// add and silu_mul.
 class PairKernel final : public NodeKernel {
  public:
@@ -182,6 +233,19 @@ Result<std::unique_ptr<NodeKernel>> compile_rms_norm(Engine& engine, const Node&
   return make<RmsNormKernel>(engine, node, weight);
 }
 
+Result<std::unique_ptr<NodeKernel>> compile_layer_norm(Engine& engine, const Node& node) {
+  APR_ASSIGN(const float* weight, engine.floats(node.parameters[0]));
+  const float* bias = nullptr;
+  if (node.parameters.size() > 1) {
+    APR_ASSIGN(bias, engine.floats(node.parameters[1]));
+  }
+  return make<LayerNormKernel>(engine, node, weight, bias);
+}
+
+Result<std::unique_ptr<NodeKernel>> compile_gelu(Engine& engine, const Node& node) {
+  return make<GeluKernel>(engine, node);
+}
+
 Result<std::unique_ptr<NodeKernel>> compile_elementwise(Engine& engine, const Node& node) {
   return make<PairKernel>(engine, node,
                           node.op->name == "add" ? engine.kernels.add : engine.kernels.silu_mul);
@@ -209,9 +273,10 @@ Result<std::unique_ptr<NodeKernel>> compile_node(Engine& engine, const Node& nod
     Result<std::unique_ptr<NodeKernel>> (*compile)(Engine&, const Node&);
   };
   constexpr Row kRows[] = {
-      {"add", compile_elementwise},      {"attention", compile_attention},
-      {"embedding", compile_embedding},  {"linear", compile_linear},
-      {"rms_norm", compile_rms_norm},    {"rope", compile_rope},
+      {"add", compile_elementwise},       {"attention", compile_attention},
+      {"embedding", compile_embedding},   {"gelu", compile_gelu},
+      {"layer_norm", compile_layer_norm}, {"linear", compile_linear},
+      {"rms_norm", compile_rms_norm},     {"rope", compile_rope},
       {"silu_mul", compile_elementwise},
   };
   for (const Row& row : kRows) {

@@ -175,5 +175,108 @@ TEST_CASE("mistral's config: null means no window, a missing field the published
   CHECK_THAT(refusal(parts, "num_hidden_layers", 1 << 30), Contains("field num_hidden_layers"));
 }
 
+TEST_CASE("gpt2 agrees with its reference traces", "[golden]") {
+  golden_matches("tiny-gpt2", 21, 0);
+}
+
+TEST_CASE("the traces of gpt2 find another activation, norm and scale", "[golden]") {
+  const auto folder = arch_model_folder("tiny-gpt2");
+  if (!folder) return;
+  CHECK(problems_with(*folder, "activation_function", "gelu_new").empty());
+  CHECK(problems_with(*folder, "n_inner", 512).empty());
+  CHECK_FALSE(problems_with(*folder, "activation_function", "gelu").empty());
+  CHECK_FALSE(problems_with(*folder, "layer_norm_epsilon", 1e-6).empty());
+  CHECK_FALSE(problems_with(*folder, "scale_attn_weights", false).empty());
+  CHECK_FALSE(problems_with(*folder, "scale_attn_by_inverse_layer_idx", true).empty());
+  // The same numbers in another layout: what a reader does that overlooks [in, out].
+  ModelParts parts = read_model_folder(*folder);
+  NamedTensor& square = parts.tensor("transformer.h.1.attn.c_proj.weight");
+  const auto stored = square.floats();
+  std::vector<float> turned(stored.size());
+  for (std::size_t row = 0; row < 128; ++row) {
+    for (std::size_t column = 0; column < 128; ++column) {
+      turned[column * 128 + row] = stored[row * 128 + column];
+    }
+  }
+  square.set_floats(turned);
+  Backend* backend = must(test_registry().backend("cpu"));
+  CHECK_FALSE(check_golden(*backend, Mode::exact, make_model(parts), *folder, stated_tolerance())
+                  .problems.empty());
+}
+
+TEST_CASE("gpt2: every property, tied or not, sizes odd", "[properties]") {
+  RandomModel shape;
+  shape.model_type = "gpt2";
+  SECTION("untied head") {}
+  SECTION("tied head, sizes of whole vectors") {
+    shape.tied = true;
+    shape.hidden_size = 64;
+    shape.intermediate_size = 96;
+    shape.heads = 4;
+  }
+  const TestModel model = make_model(random_model(shape));
+  on_every_backend([&](Backend& backend) {
+    for (const Mode mode : {Mode::exact, Mode::deterministic}) {
+      INFO("mode " << name_of(mode));
+      require_none(all_properties({backend, mode, model, some_ids(shape.vocab_size, 45)}));
+    }
+  });
+}
+
+std::vector<float> logits_of(const ModelParts& parts, const std::vector<TokenId>& ids) {
+  const TestModel model = make_model(parts);
+  std::shared_ptr<Executable> executable =
+      must(must(test_registry().backend("cpu"))->compile(model.graph, model.package, {}));
+  Session session = must(Session::create(executable, 64));
+  const auto logits = must(session.append_all_logits(0, ids));
+  return {logits.begin(), logits.end()};
+}
+
+TEST_CASE("gpt2: old checkpoints leave the prefix out and carry masks", "[names]") {
+  RandomModel shape;
+  shape.model_type = "gpt2";
+  shape.tied = true;
+  const ModelParts parts = random_model(shape);
+  ModelParts old = parts;
+  for (NamedTensor& tensor : old.tensors) tensor.name = tensor.name.substr(12);
+  CHECK(old.tensors.front().name == "wte.weight");
+  const auto ids = some_ids(shape.vocab_size, 20);
+  CHECK(logits_of(old, ids) == logits_of(parts, ids));
+
+  Architecture* architecture = must(test_registry().architecture_for(parts.config));
+  CHECK(architecture->ignorable("h.0.attn.bias"));
+  CHECK(architecture->ignorable("transformer.h.11.attn.masked_bias"));
+  CHECK_FALSE(architecture->ignorable("h.0.attn.c_attn.bias"));
+  CHECK_FALSE(architecture->ignorable("h.0.ln_1.bias"));
+}
+
+TEST_CASE("gpt2 has no positions beyond its table", "[errors]") {
+  const TestModel model = make_model(random_model({.model_type = "gpt2"}));
+  std::shared_ptr<Executable> executable =
+      must(must(test_registry().backend("cpu"))->compile(model.graph, model.package, {}));
+  auto refused = Session::create(executable, 257);
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().to_string(), Contains("257") && Contains("256"));
+  Session session = must(Session::create(executable, 256));
+  must(session.append(0, std::vector<TokenId>(256, 3)));
+  CHECK_FALSE(session.append(0, std::vector<TokenId>{3}));
+  CHECK(session.length(0) == 256);
+}
+
+TEST_CASE("gpt2's config is refused by field", "[errors]") {
+  const ModelParts parts = random_model({.model_type = "gpt2"});
+  CHECK_THAT(refusal(parts, "activation_function", "swish"),
+             Contains(R"(field activation_function: "swish" is not supported)"));
+  CHECK_THAT(refusal(parts, "n_head", 7), Contains("field n_head: 7 does not divide n_embd 36"));
+  CHECK_THAT(refusal(parts, "n_positions", Json()), Contains("field n_positions: is missing"));
+  CHECK_THAT(refusal(parts, "n_layer", 1 << 30), Contains("field n_layer"));
+  CHECK_THAT(refusal(parts, "layer_norm_epsilon", -1), Contains("field layer_norm_epsilon"));
+  CHECK_THAT(refusal(parts, "add_cross_attention", true), Contains("field add_cross_attention"));
+  CHECK_THAT(refusal(parts, "architectures", JsonArray{Json("GPT2ForTokenClassification")}),
+             Contains("field architectures"));
+  CHECK_THAT(refusal(parts, "quantization_config", Json::object({{"quant_method", "gptq"}})),
+             Contains("field quantization_config"));
+}
+
 }  // namespace
 }  // namespace apr::testing

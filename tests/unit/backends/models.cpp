@@ -27,6 +27,60 @@ Type type_of(const std::string& dtype) {
   throw std::runtime_error("dtype " + dtype);
 }
 
+/// Adds tensors of random numbers around `middle`.
+struct RandomTensors {
+  ModelParts& parts;
+  std::mt19937_64 random;
+
+  void operator()(const std::string& name, Shape dims, double scale, double middle) {
+    NamedTensor tensor;
+    tensor.name = name;
+    tensor.shape = dims;
+    tensor.data.resize(dims.elements() * sizeof(float));
+    std::vector<float> values(dims.elements());
+    // Not std::normal_distribution, whose numbers differ between libraries.
+    for (float& value : values) {
+      const double uniform = static_cast<double>(random() >> 11) * 0x1p-53 * 2 - 1;
+      value = static_cast<float>(middle + scale * uniform);
+    }
+    tensor.set_floats(values);
+    parts.tensors.push_back(std::move(tensor));
+  }
+};
+
+ModelParts random_gpt2(const RandomModel& shape) {
+  ModelParts parts;
+  parts.config = Json::object({{"model_type", "gpt2"},
+                               {"vocab_size", shape.vocab_size},
+                               {"n_embd", shape.hidden_size},
+                               {"n_inner", shape.intermediate_size},
+                               {"n_layer", shape.layers},
+                               {"n_head", shape.heads},
+                               {"n_positions", 256},
+                               {"tie_word_embeddings", shape.tied}});
+  RandomTensors add{parts, std::mt19937_64(shape.seed)};
+  const std::uint64_t hidden = shape.hidden_size;
+  const std::uint64_t inner = shape.intermediate_size;
+  const auto both = [&](const std::string& name, Shape dims, std::uint64_t outputs, double middle) {
+    add(name + ".weight", dims, 0.4, middle);
+    add(name + ".bias", {outputs}, 0.4, 0);
+  };
+  add("transformer.wte.weight", {shape.vocab_size, hidden}, 1.0, 0);
+  add("transformer.wpe.weight", {256, hidden}, 1.0, 0);
+  for (std::uint32_t layer = 0; layer < shape.layers; ++layer) {
+    const std::string prefix = cat("transformer.h.", layer, ".");
+    both(prefix + "ln_1", {hidden}, hidden, 1);
+    both(prefix + "attn.c_attn", {hidden, 3 * hidden}, 3 * hidden, 0);
+    both(prefix + "attn.c_proj", {hidden, hidden}, hidden, 0);
+    both(prefix + "ln_2", {hidden}, hidden, 1);
+    both(prefix + "mlp.c_fc", {hidden, inner}, inner, 0);
+    both(prefix + "mlp.c_proj", {inner, hidden}, hidden, 0);
+  }
+  both("transformer.ln_f", {hidden}, hidden, 1);
+  if (!shape.tied) add("lm_head.weight", {shape.vocab_size, hidden}, 0.5, 0);
+  return parts;
+}
+
 }  // namespace
 
 Registry& test_registry() {
@@ -118,6 +172,7 @@ std::optional<std::string> arch_model_folder(const std::string& name) {
 }
 
 ModelParts random_model(const RandomModel& shape) {
+  if (shape.model_type == "gpt2") return random_gpt2(shape);
   ModelParts parts;
   parts.config = Json::object({{"model_type", shape.model_type},
                                {"vocab_size", shape.vocab_size},
@@ -138,19 +193,7 @@ ModelParts random_model(const RandomModel& shape) {
     parts.config.set("sliding_window", shape.window);
     parts.config.set("max_window_layers", 1);
   }
-  std::mt19937_64 random(shape.seed);
-  // Not std::normal_distribution, whose numbers differ between libraries.
-  const auto uniform = [&] { return static_cast<double>(random() >> 11) * 0x1p-53 * 2 - 1; };
-  const auto add = [&](const std::string& name, Shape dims, double scale, double middle) {
-    NamedTensor tensor;
-    tensor.name = name;
-    tensor.shape = dims;
-    tensor.data.resize(dims.elements() * sizeof(float));
-    std::vector<float> values(dims.elements());
-    for (float& value : values) value = static_cast<float>(middle + scale * uniform());
-    tensor.set_floats(values);
-    parts.tensors.push_back(std::move(tensor));
-  };
+  RandomTensors add{parts, std::mt19937_64(shape.seed)};
   const std::uint64_t hidden = shape.hidden_size;
   const std::uint64_t q_size = shape.heads * shape.head_dim;
   const std::uint64_t kv_size = shape.kv_heads * shape.head_dim;

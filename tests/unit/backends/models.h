@@ -48,8 +48,8 @@ std::optional<std::string> stories_model_folder();
 /// "tiny-mistral" and its like: one small trained model per architecture.
 std::optional<std::string> arch_model_folder(const std::string& name);
 
-/// A Llama-like model of random weights; sizes are odd on purpose, so that kernels meet their
-/// tails.
+/// A model of random weights, Llama-like unless it is gpt2; sizes are odd on purpose, so that
+/// kernels meet their tails.
 struct RandomModel {
   std::string model_type = "qwen2";
   std::uint32_t vocab_size = 61;

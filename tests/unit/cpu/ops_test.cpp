@@ -59,6 +59,20 @@ std::vector<OpCase> cases() {
     all.push_back({"rms_norm " + size, [n](GraphBuilder& g, const auto& rows) {
                      return g.rms_norm("op", rows(n), g.parameter("norm", {n}), 1e-5);
                    }});
+    all.push_back({"layer_norm " + size, [n](GraphBuilder& g, const auto& rows) {
+                     return g.layer_norm("op", rows(n), g.parameter("norm", {n}),
+                                         g.parameter("bias", {n}), 1e-5);
+                   }});
+    all.push_back({"layer_norm without bias " + size, [n](GraphBuilder& g, const auto& rows) {
+                     return g.layer_norm("op", rows(n), g.parameter("norm", {n}), {}, 1e-5);
+                   }});
+    for (const bool tanh_form : {false, true}) {
+      all.push_back({(tanh_form ? "gelu tanh " : "gelu ") + size,
+                     [n, tanh_form](GraphBuilder& g, const auto& rows) {
+                       const ValueId x = rows(n);
+                       return g.gelu("op", g.add("twice", x, g.add("sum", x, x)), tanh_form);
+                     }});
+    }
     all.push_back({"linear " + size, [n](GraphBuilder& g, const auto& rows) {
                      return g.linear("op", rows(n), g.parameter("weight", {13, n}));
                    }});

@@ -67,6 +67,57 @@ TEST_CASE("parameters are bound by name, by tie, and through transforms") {
   // GPT-2's fused [in, out] matrix: transpose, then take some rows.
   const auto both = must(bind_parameters(graph_with("w", {2, 4}, {}, {transpose, slice}), package));
   CHECK(floats(both.views[0]) == std::vector<float>{1, 7, 13, 19, 2, 8, 14, 20});
+
+  // Several slices of one transposed matrix share one copy.
+  GraphBuilder g;
+  const ValueId ids = g.token_ids();
+  const Transform rest{Transform::Kind::slice, 3, 6};
+  const ValueId a = g.embedding("a", ids, g.parameter("w", {2, 4}, {}, {transpose, slice}));
+  g.output(a);
+  g.output(g.embedding("b", ids, g.parameter("w", {3, 4}, {}, {transpose, rest})));
+  g.output(g.embedding("c", ids, g.parameter("w", {6, 4}, {}, {transpose})));
+  const auto shared = must(bind_parameters(must(std::move(g).build()), package));
+  CHECK(shared.owned.size() == 1);
+  CHECK(floats(shared.views[1]) == std::vector<float>{3, 9, 15, 21, 4, 10, 16, 22, 5, 11, 17, 23});
+}
+
+TEST_CASE("blocks that are transposed keep their values exactly") {
+  Package::Parts parts;
+  auto tensor = std::make_shared<Tensor>();
+  tensor->type = Type::q8_0;
+  tensor->shape = Shape{3, 64};
+  tensor->data.resize(must(storage_bytes(Type::q8_0, tensor->shape)));
+  for (std::size_t i = 0; i < tensor->data.size(); ++i) {
+    tensor->data[i] = static_cast<std::byte>(i % 34 == 1 ? 0x2c : i * 37 % 251);
+  }
+  parts.tensors.push_back({"w", tensor->view(), {}});
+  parts.owned.push_back(tensor);
+  const Package package = must(Package::from(std::move(parts)));
+  const auto stored = floats(tensor->view());
+  const Transform slice{Transform::Kind::slice, 5, 50};
+  const auto bound = must(bind_parameters(graph_with("w", {45, 3}, {}, {{}, slice}), package));
+  const auto turned = floats(bound.views[0]);
+  for (std::size_t row = 0; row < 45; ++row) {
+    for (std::size_t column = 0; column < 3; ++column) {
+      REQUIRE(turned[row * 3 + column] == stored[column * 64 + row + 5]);
+    }
+  }
+}
+
+TEST_CASE("tensors are found with and without the prefix of the whole model") {
+  const Package package = package_with(Type::f32);
+  const auto graph = [](std::string_view tensor, std::string_view tied_to) {
+    GraphBuilder g;
+    g.base_prefix("transformer.");
+    g.output(g.embedding("x", g.token_ids(), g.parameter(tensor, {4, 6}, tied_to)));
+    return must(std::move(g).build());
+  };
+  CHECK(bind_parameters(graph("transformer.w", {}), package));
+  CHECK(bind_parameters(graph("head", "transformer.w"), package));
+  CHECK(bind_parameters(graph("w", {}), package));
+  auto missing = bind_parameters(graph("other.w", {}), package);
+  REQUIRE_FALSE(missing);
+  CHECK_THAT(missing.error().to_string(), Contains("tensor other.w is missing"));
 }
 
 TEST_CASE("what cannot be bound is named with its shapes") {
