@@ -89,7 +89,8 @@ TEST_CASE("numbers print in their shortest exact form and stay numbers") {
 
 TEST_CASE("errors say where") {
   CHECK(refused("{\"a\": 1,\n \"b\": }").context == "file.json:2:7");
-  CHECK(refused("").context == "file.json:1:1");
+  CHECK(refused("").to_string() == "file.json: is empty");
+  CHECK(refused(" \n").to_string() == "file.json: holds nothing but blanks");
   CHECK(refused("[1, 2").context == "file.json:1:6");
   CHECK_THAT(refused("{\"a\": 1,\n\n  \"a\": 2}").to_string(),
              Contains("file.json:3:3") && Contains("\"a\" appears twice"));
