@@ -163,6 +163,11 @@ int run_without_verb(std::span<const std::string> words, bool json) {
   }
   if (parsed->global.version) return print_version(json);
   if (parsed->global.help) return run_help({}, json);
+  if (json) {
+    return report_error(
+        kProgram, make_error(ErrorCode::usage, "which verb?", {}, "`apr help` lists the verbs"),
+        json);
+  }
   print_overview(std::cerr, Style{wants_colour(STDERR_FILENO)});
   return exit_code(ErrorCode::usage);
 }

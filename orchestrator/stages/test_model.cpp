@@ -210,7 +210,7 @@ class TestModel final : public Stage {
           << ", computed by " << printable(report["backend"].as_string()) << "\n";
       return;
     }
-    print_first(report["first_divergence"], out, style);
+    print_first(report["first_divergence"], report["type_aware"].as_boolean(), out, style);
     out << report["failures"].as_integer() << " checks failed; --json lists them all\n";
   }
 
@@ -245,7 +245,7 @@ class TestModel final : public Stage {
             prompt["passed"].as_boolean() ? style.green("✓") : style.red("✗")};
   }
 
-  static void print_first(const Json& first, std::ostream& out, Style style) {
+  static void print_first(const Json& first, bool type_aware, std::ostream& out, Style style) {
     out << style.red("✗") << " differs from the reference first at "
         << style.bold(printable(first["node"].as_string())) << " of prompt '"
         << printable(first["prompt"].as_string()) << "'\n";
@@ -255,8 +255,9 @@ class TestModel final : public Stage {
         at += cat(at.empty() ? "" : ", ", index.as_integer());
       }
       const double measured = first["measured"].as_number(std::nan(""));
-      out << "  difference " << (std::isnan(measured) ? "not a number" : significant(measured, 3))
-          << ", allowed " << significant(first["tolerance"].as_number(), 3) << "; at [" << at
+      out << (type_aware ? "  relative RMS " : "  difference ")
+          << (std::isnan(measured) ? "not a number" : significant(measured, 3)) << ", allowed "
+          << significant(first["tolerance"].as_number(), 3) << "; at [" << at
           << "] the reference has " << significant(first["reference"].as_number(), 6)
           << ", the model "
           << (first["found"].is_null() ? "no number" : significant(first["found"].as_number(), 6))

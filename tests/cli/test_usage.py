@@ -130,4 +130,10 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(t):
     t.lacks(run.err, "\x1b")
 
 
+def test_json_without_a_verb(t):
+    report = t.json(code=2)
+    t.equal(report["error"]["exit_code"], 2)
+    t.contains(t.run(code=2).err, "Usage: apr VERB")
+
+
 framework.main(globals())
