@@ -2,9 +2,11 @@
 #pragma once
 
 #include <oneapi/tbb/blocked_range.h>
+#include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <mutex>
 #include <optional>
@@ -36,7 +38,11 @@ Status parallel_pieces(unsigned threads, std::size_t count, const Work& work) {
       }
     }
   };
-  tbb::task_arena arena(threads == 0 ? tbb::task_arena::automatic : static_cast<int>(threads));
+  // Asked for more workers than its limit, the library would print a warning of its own.
+  const std::size_t limit =
+      tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+  const std::size_t width = threads == 0 ? limit : std::min<std::size_t>(threads, limit);
+  tbb::task_arena arena(static_cast<int>(std::max<std::size_t>(width, 1)));
   arena.execute([&] { tbb::parallel_for(tbb::blocked_range<std::size_t>(0, count, 1), body); });
   if (error) return *std::move(error);
   return {};

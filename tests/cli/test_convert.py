@@ -178,4 +178,10 @@ def test_value_too_large_for_the_type(t):
     t.equal(t.files(), ["m.apr", "src"])
 
 
+def test_more_threads_than_processors_is_no_remark(t):
+    t.tiny()
+    run = t.ok("convert", "tiny.apr", "--quantize", "int8", "-o", "out.apr", "--threads", "64", "--quiet")
+    t.equal(run.err, "", "standard error")
+
+
 framework.main(globals())
