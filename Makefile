@@ -29,7 +29,7 @@ asan: ## the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer; b
 tsan: ## the tests with threads under ThreadSanitizer
 	@scripts/install-packages build test
 	@scripts/build tsan all
-	@ctest --test-dir build/tsan --no-tests=error --output-on-failure -j $(JOBS) -L threads
+	@ctest --test-dir build/tsan --no-tests=error --output-on-failure -j $(JOBS) -L 'team|platform|runtime|backends|cpu|reference|pipeline|plugin'
 
 coverage: ## line coverage of the tests, as text and HTML in build/coverage/report
 	@scripts/install-packages build test coverage
