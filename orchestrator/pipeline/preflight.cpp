@@ -46,7 +46,8 @@ Status check_inputs(const RunRequest& request, Workshop& workshop, LockFile* loc
       error.context =
           cat(place(pipeline.file, foreign.at), ": stage '", foreign.stage, "': ", error.context);
       if (error.code == ErrorCode::not_found && error.hint.empty()) {
-        error.hint = "paths are relative to the pipeline file";
+        error.hint =
+            "paths in the file are relative to it, those given with --set to the current folder";
       }
       return error;
     }

@@ -260,7 +260,7 @@ Result<Value> Interpreter::evaluate_call(const Expr& expr) {
     const std::string name = described(*expr.items[0]);
     if (name == "strftime_now") {
       return fail(expr.at, "the template asks for the date, and none was given",
-                  "pass the variable `now`");
+                  "give the date with --date YYYY-MM-DD");
     }
     return fail(expr.items[0]->at,
                 cat(name, callee.is_undefined() ? " is undefined" : " is a ",

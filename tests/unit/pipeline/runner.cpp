@@ -280,7 +280,8 @@ TEST_CASE("Nothing starts when an input is missing") {
   CHECK(missing.code == ErrorCode::not_found);
   CHECK(missing.context ==
         folder.file("p.yaml") + ":6:34: stage 'b': " + folder.file("nowhere.bin"));
-  CHECK(missing.hint == "paths are relative to the pipeline file");
+  CHECK(missing.hint ==
+        "paths in the file are relative to it, those given with --set to the current folder");
   const Error hub = refusal("hf://Qwen/Qwen2-0.5B");
   CHECK(hub.code == ErrorCode::unsupported);
   CHECK(hub.hint.find("hub importer is not part of this version yet") != std::string::npos);
