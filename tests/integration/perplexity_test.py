@@ -58,7 +58,7 @@ def test_what_cannot_be_measured_is_refused(t):
     t.tiny()
     t.path("short.txt").write_text("a")
     t.path("empty.txt").write_text("")
-    t.fails(5, "eval", "tiny.apr", "--dataset", "short.txt", says="1 tokens")
+    t.fails(5, "eval", "tiny.apr", "--dataset", "short.txt", says="1 token;")
     t.fails(5, "eval", "tiny.apr", "--dataset", "empty.txt", says="0 tokens")
     t.fails(3, "eval", "tiny.apr", "--dataset", "nowhere.txt", says="nowhere.txt")
     t.fails(2, "eval", "tiny.apr", "--dataset", EVAL, "--window", "2000", says="1024")
