@@ -1,4 +1,5 @@
 // apr chat: a conversation, in a terminal or line by line through pipes.
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -102,12 +103,10 @@ class LineReader {
         return make_error(ErrorCode::usage, cat("a line has more than ", kMaxLineBytes, " bytes"),
                           "standard input");
       }
+      if (!wait_for_input()) return Input::stopped;
       char buffer[65536];
       const ssize_t got = ::read(STDIN_FILENO, buffer, sizeof buffer);
-      if (got < 0 && errno == EINTR) {
-        if (stop_wanted()) return Input::stopped;
-        continue;
-      }
+      if (got < 0 && errno == EINTR) continue;
       if (got < 0) return make_error(ErrorCode::io, "cannot be read", "standard input");
       if (got == 0) {
         if (pending_.empty()) return Input::end;
@@ -120,6 +119,17 @@ class LineReader {
   }
 
  private:
+  /// False when somebody wants to stop. A signal may come just before the wait, or be delivered to
+  /// another thread, and then interrupts nothing: so the wait is cut into short pieces.
+  static bool wait_for_input() {
+    constexpr int kPieceMilliseconds = 100;
+    while (!stop_wanted()) {
+      pollfd input{STDIN_FILENO, POLLIN, 0};
+      if (::poll(&input, 1, kPieceMilliseconds) > 0) return true;
+    }
+    return false;
+  }
+
   std::string pending_;
   std::size_t searched_ = 0;
 };
