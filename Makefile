@@ -5,6 +5,8 @@
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 export JOBS
+# Labels of the tests that read strangers' bytes (apr_hostile_tests of tests/CMakeLists.txt).
+HOSTILE := ^(base|formats|package|platform|template|tensor|text|fuzz)$$
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -20,8 +22,10 @@ test: ## everything that must hold on every change
 	@scripts/install-packages build test
 	@scripts/build release all
 	@ctest --test-dir build/release --no-tests=error --output-on-failure -j $(JOBS)
+	@scripts/build asan apr_hostile_tests
+	@ctest --test-dir build/asan --no-tests=error --output-on-failure -j $(JOBS) -L "$(HOSTILE)"
 
-asan: ## the unit tests under AddressSanitizer and UndefinedBehaviorSanitizer; builds the fuzz targets
+asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@scripts/install-packages build test
 	@scripts/build asan all
 	@ctest --test-dir build/asan --no-tests=error --output-on-failure -j $(JOBS)
