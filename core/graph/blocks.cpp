@@ -75,11 +75,20 @@ std::uint32_t stretched_positions(ConfigReader& config, std::uint32_t max_positi
 
 }  // namespace
 
-void refuse_other_checkpoints(ConfigReader& config, std::string_view class_ending) {
+void refuse_other_checkpoints(ConfigReader& config,
+                              std::initializer_list<std::string_view> class_endings) {
+  std::string classes;
+  for (const std::string_view ending : class_endings) {
+    classes += cat(classes.empty() ? "" : ", ", "...", ending);
+  }
   for (const Json& name : config.raw("architectures").as_array()) {
-    if (!name.as_string().ends_with(class_ending)) {
+    const bool known =
+        std::any_of(class_endings.begin(), class_endings.end(),
+                    [&](std::string_view ending) { return name.as_string().ends_with(ending); });
+    if (!known) {
       config.reject("architectures", cat(name.dump(), " is not supported"),
-                    cat("checkpoints of the ...", class_ending, " class are"));
+                    cat("checkpoints of the ", classes,
+                        class_endings.size() == 1 ? " class are" : " classes are"));
     }
   }
   if (config.has("quantization_config")) {
@@ -89,6 +98,22 @@ void refuse_other_checkpoints(ConfigReader& config, std::string_view class_endin
                                  : cat("checkpoints quantized with ", method, " are not supported"),
                   "import the original checkpoint and quantize it with apr convert");
   }
+}
+
+std::uint32_t head_dim_from_config(ConfigReader& config, std::string_view hidden_field,
+                                   std::string_view heads_field) {
+  const std::uint32_t hidden_size = config.count(hidden_field, kMaxFeatures);
+  const std::uint32_t heads = config.count(heads_field, kMaxHeads);
+  if (!config.ok()) return 1;
+  const std::uint32_t head_dim = hidden_size / heads;
+  if (hidden_size % heads != 0) {
+    config.reject(heads_field, cat(heads, " does not divide ", hidden_field, " ", hidden_size), {},
+                  ErrorCode::format);
+  } else if (head_dim > kMaxHeadDim) {
+    config.reject(heads_field, cat("heads of ", head_dim, " features are not supported"),
+                  cat("up to ", kMaxHeadDim, " are"));
+  }
+  return head_dim;
 }
 
 Activation activation_from_config(ConfigReader& config, std::string_view field,
@@ -188,6 +213,21 @@ ValueId self_attention(GraphBuilder& g, const SelfAttentionBlock& block, ValueId
   }
   const ValueId mixed = g.attention("attn", q, k, v, block.attention, block.cache);
   return linear(g, "attn.o_proj", mixed, block.o);
+}
+
+ValueId cross_attention(GraphBuilder& g, const CrossAttentionBlock& block, ValueId x,
+                        ValueId states) {
+  const ValueId q = linear(g, "cross_attn.q_proj", x, block.q);
+  const ValueId k = linear(g, "cross_attn.k_proj", states, block.k);
+  const ValueId v = linear(g, "cross_attn.v_proj", states, block.v);
+  const ValueId mixed = g.attention("cross_attn", q, k, v, block.attention, block.cache);
+  return linear(g, "cross_attn.o_proj", mixed, block.o);
+}
+
+ValueId layer_norm(GraphBuilder& g, std::string_view name, ValueId x, const std::string& tensor,
+                   std::uint32_t features, double epsilon) {
+  return g.layer_norm(name, x, g.parameter(tensor + ".weight", Shape{features}),
+                      g.parameter(tensor + ".bias", Shape{features}), epsilon);
 }
 
 ValueId gated_mlp(GraphBuilder& g, ValueId x, std::uint32_t hidden_size,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,6 +50,11 @@ inline constexpr std::uint32_t kMaxVocabulary = 1 << 26;
 inline constexpr std::uint32_t kMaxHeads = 1 << 12;
 inline constexpr std::uint32_t kMaxHeadDim = 2048;
 
+/// Features of a head. Rejects `heads_field` if the number does not divide that of `hidden_field`
+/// or makes heads larger than kMaxHeadDim.
+APR_API std::uint32_t head_dim_from_config(ConfigReader& config, std::string_view hidden_field,
+                                           std::string_view heads_field);
+
 /// RoPE from config fields rope_theta and rope_scaling: none/default, linear, llama3 (Llama 3.1's
 /// frequency bands), yarn (as Qwen2 documents for long inputs). Others are rejected by name.
 APR_API RopeSpec rope_from_config(ConfigReader& config, std::uint32_t head_dim,
@@ -81,6 +87,20 @@ struct SelfAttentionBlock {
 APR_API ValueId self_attention(GraphBuilder& g, const SelfAttentionBlock& block, ValueId x,
                                ValueId positions);
 
+/// Attention of tokens to what an encoder made of their sequence's frames, under cross_attn.q_proj,
+/// cross_attn.k_proj, cross_attn.v_proj, cross_attn, cross_attn.o_proj.
+struct CrossAttentionBlock {
+  AttentionSpec attention;
+  Projection q, k, v, o;
+  CacheId cache = 0;  ///< a cross cache
+};
+APR_API ValueId cross_attention(GraphBuilder& g, const CrossAttentionBlock& block, ValueId x,
+                                ValueId states);
+
+/// LayerNorm with <tensor>.weight and <tensor>.bias.
+APR_API ValueId layer_norm(GraphBuilder& g, std::string_view name, ValueId x,
+                           const std::string& tensor, std::uint32_t features, double epsilon);
+
 /// down(silu(gate(x)) * up(x)), under mlp.gate_proj, mlp.up_proj, mlp.act, mlp.down_proj.
 APR_API ValueId gated_mlp(GraphBuilder& g, ValueId x, std::uint32_t hidden_size,
                           std::uint32_t intermediate_size, bool bias,
@@ -97,7 +117,11 @@ APR_API ValueId plain_mlp(GraphBuilder& g, ValueId x, const Projection& up, Acti
 
 /// Refuses checkpoints whose class (config's "architectures") does not end as given, and those that
 /// another tool has quantized.
-APR_API void refuse_other_checkpoints(ConfigReader& config, std::string_view class_ending);
+APR_API void refuse_other_checkpoints(ConfigReader& config,
+                                      std::initializer_list<std::string_view> class_endings);
+inline void refuse_other_checkpoints(ConfigReader& config, std::string_view class_ending) {
+  refuse_other_checkpoints(config, {class_ending});
+}
 
 /// The whole Llama-shaped decoder: pre-norm blocks, final norm, head.
 struct LlamaLikeConfig {

@@ -53,6 +53,10 @@ ValueId GraphBuilder::positions() {
   return input("positions", {Element::i32, Rows::tokens, 1});
 }
 
+ValueId GraphBuilder::state_positions() {
+  return input("state_positions", {Element::i32, Rows::states, 1});
+}
+
 ValueId GraphBuilder::input(std::string_view name, ValueType type) {
   if (error_) return 0;
   if (const auto found = values_by_name_.find(name); found != values_by_name_.end()) {
@@ -202,6 +206,9 @@ std::vector<ValueId> GraphBuilder::node(std::string_view op, std::string_view na
     if (!id) return nothing;
     node.outputs.push_back(*id);
   }
+  if (row->uses_cache && !node.cache && types->front().rows == Rows::tokens) {
+    graph_.sees_whole_sequences_ = true;
+  }
   auto outputs = node.outputs;
   graph_.nodes_.push_back(std::move(node));
   return outputs;
@@ -263,6 +270,10 @@ ValueId GraphBuilder::gelu(std::string_view name, ValueId x, bool tanh_form) {
       .front();
 }
 
+ValueId GraphBuilder::tanh(std::string_view name, ValueId x) {
+  return node("tanh", name, {x}, {}).front();
+}
+
 ValueId GraphBuilder::add(std::string_view name, ValueId a, ValueId b) {
   return node("add", name, {a, b}, {}).front();
 }
@@ -271,13 +282,31 @@ ValueId GraphBuilder::select_logit_rows(std::string_view name, ValueId x) {
   return node("select_logit_rows", name, {x}, {}).front();
 }
 
-void GraphBuilder::output(ValueId value) {
+ValueId GraphBuilder::conv1d(std::string_view name, ValueId x, ParameterId weight,
+                             std::optional<ParameterId> bias, std::uint32_t stride) {
+  std::vector<ParameterId> parameters{weight};
+  if (bias) parameters.push_back(*bias);
+  const std::uint32_t frames_per_state = graph_.facts_.frames_per_state;
+  if (!error_ && stride != 1 && stride != frames_per_state) {
+    fail(make_error(ErrorCode::load, cat("stride ", stride, " is neither 1 nor the ",
+                                         frames_per_state, " frames that make a state")));
+  }
+  return node("conv1d", name, {x}, std::move(parameters), {{"stride", std::int64_t{stride}}})
+      .front();
+}
+
+ValueId GraphBuilder::first_of_sequence(std::string_view name, ValueId x) {
+  return node("first_of_sequence", name, {x}, {}).front();
+}
+
+void GraphBuilder::output(ValueId value, std::string_view name) {
   if (error_) return;
   if (value >= graph_.values_.size()) {
     fail(make_error(ErrorCode::load, "an output is not of this graph"));
     return;
   }
   graph_.outputs_.push_back(value);
+  if (!name.empty()) graph_.output_names_.emplace_back(name, value);
 }
 
 Result<Graph> GraphBuilder::build() && {

@@ -56,6 +56,8 @@ class APR_API GraphBuilder {
   // Inputs every step provides.
   ValueId token_ids();
   ValueId positions();
+  /// 0, 1, ... for the states of each encoded sequence.
+  ValueId state_positions();
   /// Any other input, by name.
   ValueId input(std::string_view name, ValueType type);
 
@@ -65,6 +67,10 @@ class APR_API GraphBuilder {
   CacheId cache(CacheDecl decl);
   /// See Graph::base_prefix().
   void base_prefix(std::string_view prefix) { graph_.base_prefix_ = prefix; }
+  /// Tensors whose name ends so may also be found under the old ending.
+  void also_named(std::string_view ending, std::string_view old_ending) {
+    graph_.renames_.push_back({std::string(ending), std::string(old_ending)});
+  }
 
   // The field's ops; core/graph/ops has their formulas. `name` names the node and its first output;
   // further outputs are called <name>_<output>: attention "layer0.attn" also makes
@@ -76,15 +82,23 @@ class APR_API GraphBuilder {
   ValueId linear(std::string_view name, ValueId x, ParameterId weight,
                  std::optional<ParameterId> bias = {});
   ValueId rope(std::string_view name, ValueId x, ValueId positions, const RopeSpec& spec);
-  /// With a cache, keys and values of the step are appended to it first.
+  /// With a cache, keys and values of the step are appended to it first. With a cross cache the
+  /// step's keys and values (one row per state) become what it holds of their sequence.
   ValueId attention(std::string_view name, ValueId q, ValueId k, ValueId v,
                     const AttentionSpec& spec, std::optional<CacheId> cache);
   ValueId silu_mul(std::string_view name, ValueId gate, ValueId up);
   /// By erf, or by the tanh form that approximates it.
   ValueId gelu(std::string_view name, ValueId x, bool tanh_form);
+  ValueId tanh(std::string_view name, ValueId x);
   ValueId add(std::string_view name, ValueId a, ValueId b);
+  /// Over the frames of each sequence, padded with zeros so that stride 1 keeps their number.
+  /// Weight [out, in, kernel] with an odd kernel; stride > 1 makes states of frames.
+  ValueId conv1d(std::string_view name, ValueId x, ParameterId weight,
+                 std::optional<ParameterId> bias, std::uint32_t stride);
   /// Keeps the rows whose logits were asked for.
   ValueId select_logit_rows(std::string_view name, ValueId x);
+  /// Keeps the row of each sequence's first token.
+  ValueId first_of_sequence(std::string_view name, ValueId x);
 
   /// Any op by name; what the calls above are made of.
   std::vector<ValueId> node(std::string_view op, std::string_view name, std::vector<ValueId> inputs,
@@ -92,7 +106,8 @@ class APR_API GraphBuilder {
                             std::vector<Attribute> attributes = {},
                             std::optional<CacheId> cache = {});
 
-  void output(ValueId value);
+  /// The first output is what a step returns. `name`: what else the value is known as.
+  void output(ValueId value, std::string_view name = {});
   ModelFacts& facts() { return graph_.facts_; }
   /// Reports a problem of the description itself (an unsupported config field).
   void fail(Error error);

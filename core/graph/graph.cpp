@@ -15,10 +15,22 @@ std::string_view name_of(Rows rows) {
       return "context";
     case Rows::frames:
       return "frames";
+    case Rows::states:
+      return "states";
+    case Rows::sequences:
+      return "sequences";
     case Rows::pairs:
       return "pairs";
+    case Rows::state_pairs:
+      return "state_pairs";
+    case Rows::cross_pairs:
+      return "cross_pairs";
   }
   return "?";
+}
+
+bool is_pairs(Rows rows) {
+  return rows == Rows::pairs || rows == Rows::state_pairs || rows == Rows::cross_pairs;
 }
 
 std::uint64_t RowCounts::of(Rows rows) const {
@@ -31,8 +43,16 @@ std::uint64_t RowCounts::of(Rows rows) const {
       return context;
     case Rows::frames:
       return frames;
+    case Rows::states:
+      return states;
+    case Rows::sequences:
+      return sequences;
     case Rows::pairs:
       return pairs;
+    case Rows::state_pairs:
+      return state_pairs;
+    case Rows::cross_pairs:
+      return cross_pairs;
   }
   return 0;
 }
@@ -71,7 +91,12 @@ std::span<const double> Node::numbers(std::string_view attribute) const {
 std::optional<ValueId> Graph::find_value(std::string_view name) const {
   const auto found = std::find_if(values_.begin(), values_.end(),
                                   [&](const Value& value) { return value.name == name; });
-  if (found == values_.end()) return std::nullopt;
+  if (found == values_.end()) {
+    for (const auto& [output, id] : output_names_) {
+      if (output == name) return id;
+    }
+    return std::nullopt;
+  }
   return static_cast<ValueId>(found - values_.begin());
 }
 

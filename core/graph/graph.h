@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -36,11 +37,16 @@ enum class Rows : std::uint8_t {
   logit_rows,  ///< one per token whose logits were asked for
   context,     ///< one per position visible to the step's sequences
   frames,      ///< one per frame of an encoder's input
-  /// One per token and position visible to its sequence: attention probabilities. The one kind that
-  /// is not row-major: per sequence, in the order of the step, a table
-  /// [features][tokens][positions].
-  pairs,
+  states,      ///< one per state an encoder makes of its frames (ModelFacts::frames_per_state)
+  sequences,   ///< one per sequence that the step has tokens of
+  // Attention probabilities, the kinds that are not row-major. Per sequence, in the order of the
+  // step, a table [features][queries][keys]:
+  pairs,        ///< of a token and a position visible to its sequence
+  state_pairs,  ///< of two states of the same sequence
+  cross_pairs,  ///< of a token and a state that its sequence holds
 };
+/// True for the kinds of pairs.
+APR_API bool is_pairs(Rows rows);
 APR_API std::string_view name_of(Rows rows);
 
 /// How many rows of each kind a step has.
@@ -49,7 +55,11 @@ struct RowCounts {
   std::uint64_t logit_rows = 0;
   std::uint64_t context = 0;
   std::uint64_t frames = 0;
+  std::uint64_t states = 0;
+  std::uint64_t sequences = 0;
   std::uint64_t pairs = 0;
+  std::uint64_t state_pairs = 0;
+  std::uint64_t cross_pairs = 0;
   APR_API std::uint64_t of(Rows rows) const;
 };
 
@@ -102,7 +112,8 @@ struct CacheDecl {
   std::uint32_t num_key_value_heads = 0;
   std::uint32_t head_dim = 0;
   std::uint32_t window = 0;  ///< keys visible to a query, itself included; 0 = all
-  bool cross = false;        ///< filled once per sequence from an encoder, not per token
+  /// Holds what an encoder made of a sequence's frames: filled once, not per token.
+  bool cross = false;
   Type element = Type::f32;  ///< f32 or f16
 };
 
@@ -136,6 +147,18 @@ struct ModelFacts {
   std::uint32_t max_position_embeddings = 0;  ///< longest sequence the model was made for
   bool causal = true;                         ///< generates text
   bool tied_head = false;
+  // Models with an encoder of frames.
+  std::uint32_t max_frames = 0;        ///< of one sequence; 0: the model has no such encoder
+  std::uint32_t frames_per_state = 1;  ///< n frames make ceil(n / frames_per_state) states
+  std::uint64_t states_of(std::uint64_t frames) const {
+    return frames / frames_per_state + (frames % frames_per_state != 0 ? 1 : 0);
+  }
+};
+
+/// Another spelling of tensor names: old checkpoints write ".gamma" where new ones have ".weight".
+struct TensorRename {
+  std::string ending;      ///< "LayerNorm.weight", as the graph says
+  std::string old_ending;  ///< "LayerNorm.gamma"
 };
 
 /// Nodes are in an order in which they can run. Built by GraphBuilder; immutable afterwards.
@@ -151,9 +174,14 @@ class APR_API Graph {
   /// "transformer.": beginning of tensor names that checkpoints of the model without its head leave
   /// out. Empty: there is none. bind.h has the lookup.
   const std::string& base_prefix() const { return base_prefix_; }
+  const std::vector<TensorRename>& renames() const { return renames_; }
+
+  /// Some attention has no cache, so that a step must hold whole sequences, which it forgets.
+  bool sees_whole_sequences() const { return sees_whole_sequences_; }
 
   const Value& value(ValueId id) const { return values_[id]; }
   const Parameter& parameter(ParameterId id) const { return parameters_[id]; }
+  /// By the value's own name, or by the name of an output ("last_hidden_state").
   std::optional<ValueId> find_value(std::string_view name) const;
 
  private:
@@ -164,8 +192,11 @@ class APR_API Graph {
   std::vector<CacheDecl> caches_;
   std::vector<ValueId> inputs_;
   std::vector<ValueId> outputs_;
+  std::vector<std::pair<std::string, ValueId>> output_names_;
   ModelFacts facts_;
   std::string base_prefix_;
+  std::vector<TensorRename> renames_;
+  bool sees_whole_sequences_ = false;
 };
 
 }  // namespace apr

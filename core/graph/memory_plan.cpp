@@ -49,8 +49,14 @@ std::optional<std::uint64_t> rows_limit(Rows rows, const RowLimits& limits) {
       return limits.logit_rows;
     case Rows::frames:
       return limits.frames;
+    case Rows::states:
+      return limits.states;
+    case Rows::sequences:
+      return limits.tokens;
     case Rows::context:
     case Rows::pairs:
+    case Rows::state_pairs:
+    case Rows::cross_pairs:
       break;
   }
   return std::nullopt;

@@ -15,11 +15,13 @@ struct RowLimits {
   std::uint64_t tokens = 1;
   std::uint64_t logit_rows = 1;
   std::uint64_t frames = 0;
+  std::uint64_t states = 0;
 };
 
 struct MemoryPlan {
   /// Offset of a value that has no place in the plan: its size depends on how long the sequences
-  /// are (Rows::context, Rows::pairs). Whoever wants such a value provides memory for the step.
+  /// are (Rows::context, the kinds of pairs). Whoever wants such a value provides memory for the
+  /// step.
   static constexpr std::uint64_t kUnplanned = ~std::uint64_t{0};
   std::vector<std::uint64_t> offsets;  ///< by ValueId; bytes from the start, 64-byte aligned
   std::uint64_t bytes = 0;

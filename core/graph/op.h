@@ -84,7 +84,7 @@ struct OpRow {
   /// and are rounded to float32 once, so that the specification is nearer to the mathematics than
   /// any kernel.
   Status (*reference)(const KernelCall& call) = nullptr;
-  /// For `rows` rows of output whose tokens see `context` positions on average.
+  /// For `rows` rows of output, each of which sees `context` positions on average.
   Cost (*cost)(const NodeDraft& draft, double rows, double context) = nullptr;
   /// Rewrites the node in terms of other ops; nullptr: the op is primitive.
   Result<std::vector<ValueId>> (*decompose)(GraphBuilder& builder,

@@ -11,7 +11,7 @@ namespace {
 std::vector<OpRow> all_ops() {
   std::vector<OpRow> table;
   for (auto family : {ops::embedding_ops, ops::linear_ops, ops::norm_ops, ops::rope_ops,
-                      ops::attention_ops, ops::elementwise_ops, ops::row_ops}) {
+                      ops::attention_ops, ops::elementwise_ops, ops::row_ops, ops::conv_ops}) {
     for (OpRow& row : family()) table.push_back(std::move(row));
   }
   std::sort(table.begin(), table.end(),
@@ -49,11 +49,13 @@ NodeDraft draft_of(const Graph& graph, const Node& node, std::span<const TensorV
 Cost cost_of(const NodeDraft& draft, const Graph& graph, const RowCounts& counts) {
   const Node& node = *draft.node;
   if (node.op->cost == nullptr || node.outputs.empty()) return {};
-  const auto rows = static_cast<double>(counts.of(graph.value(node.outputs.front()).type.rows));
-  const double context =
-      counts.tokens == 0 ? 0
-                         : static_cast<double>(counts.pairs) / static_cast<double>(counts.tokens);
-  return node.op->cost(draft, rows, context);
+  const std::uint64_t rows = counts.of(graph.value(node.outputs.front()).type.rows);
+  std::uint64_t pairs = counts.pairs;
+  for (const ValueId id : node.outputs) {
+    if (is_pairs(graph.value(id).type.rows)) pairs = counts.of(graph.value(id).type.rows);
+  }
+  const double context = rows == 0 ? 0 : static_cast<double>(pairs) / static_cast<double>(rows);
+  return node.op->cost(draft, static_cast<double>(rows), context);
 }
 
 }  // namespace apr

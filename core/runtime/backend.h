@@ -37,8 +37,8 @@ APR_API std::string_view name_of(Mode mode);
 APR_API std::optional<Mode> mode_from_name(std::string_view name);
 
 /// Receives values while a step runs. The span is valid during the call only. Attention
-/// probabilities come once per sequence of the step, in order: [heads][tokens][positions], told as
-/// heads·tokens rows of `positions` features.
+/// probabilities come once per sequence of the step, in order: [heads][queries][keys], told as
+/// heads·queries rows of `keys` features. Values without rows in a step are not reported.
 class TapSink {
  public:
   virtual ~TapSink() = default;
@@ -59,6 +59,7 @@ struct CompileOptions {
   Mode mode = Mode::deterministic;
   std::uint32_t max_tokens = 512;      ///< largest step
   std::uint32_t max_logit_rows = 512;  ///< cut to max_tokens
+  std::uint32_t max_frames = 0;        ///< largest step of an encoder of frames; 0: one sequence's
   /// Values to report to a TapSink, by name; "*" for every float value that a node makes. Attention
   /// probabilities are computed only when named ("layer0.attn_probs" or "*").
   std::vector<std::string> taps;
@@ -78,8 +79,9 @@ class Executable {
   virtual const Graph& graph() const noexcept = 0;
   virtual const CompileOptions& options() const noexcept = 0;
   /// Runs one step; KV cache space for its tokens was reserved by the caller (Session does).
-  /// Returns the graph's first output: batch.logit_rows.size() × vocab_size floats for a causal
-  /// model, valid until the next step. A failed step leaves the cache's lengths as they were.
+  /// Returns the graph's first output, valid until the next step: batch.logit_rows.size() ×
+  /// vocab_size floats for a causal model, a row per token for others. A failed step leaves the
+  /// cache's lengths as they were.
   virtual Result<std::span<const float>> run(const Batch& batch, KvCache& cache,
                                              const StepSinks& sinks) noexcept = 0;
   /// What runs: "cpu avx2 deterministic", for reports.
@@ -87,8 +89,8 @@ class Executable {
 };
 
 /// Checks a step against the graph, the options and what the cache's sequences hold: sizes, order
-/// of sequences, positions, token ids, logit rows, further inputs. Session calls it before every
-/// step, so that run() may rely on it.
+/// of sequences, positions, token ids, logit rows, further inputs, frames. Session calls it before
+/// every step, so that run() may rely on it.
 APR_API Status check_step(const Graph& graph, const CompileOptions& options, const KvCache& cache,
                           const Batch& batch);
 
@@ -96,6 +98,19 @@ APR_API Status check_step(const Graph& graph, const CompileOptions& options, con
 /// not there.
 APR_API Result<std::vector<ValueId>> resolve_taps(const Graph& graph,
                                                   std::span<const std::string> taps);
+
+/// What backends plan memory for: the options' limits, the encoder's from the graph's facts.
+APR_API RowCounts largest_step(const Graph& graph, const CompileOptions& options);
+/// The values of an input that the step gives or that follow from it (positions, ...), into memory
+/// of the input's rows.
+APR_API Status fill_input(const Graph& graph, const Value& input, const Batch& batch,
+                          const RowsView& to);
+/// Tells a sink of one value of a finished node; `data` holds counts.of(its rows) rows.
+APR_API void report_value(const Graph& graph, const Value& value, const Batch& batch,
+                          const KvCache& cache, const RowCounts& counts, const float* data,
+                          TapSink& sink);
+/// Whether a node has anything to do in a step: rows to make, or states to keep.
+APR_API bool has_work(const Graph& graph, const Node& node, const RowCounts& counts);
 
 class Backend {
  public:

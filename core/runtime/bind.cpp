@@ -110,8 +110,18 @@ class Transposes {
 const TensorEntry* find_tensor(const Graph& graph, const Package& package, std::string_view name) {
   if (const TensorEntry* entry = package.find(name)) return entry;
   const std::string& prefix = graph.base_prefix();
-  if (prefix.empty() || !name.starts_with(prefix)) return nullptr;
-  return package.find(name.substr(prefix.size()));
+  if (!prefix.empty() && name.starts_with(prefix)) {
+    if (const TensorEntry* entry = package.find(name.substr(prefix.size()))) return entry;
+  }
+  for (const TensorRename& rename : graph.renames()) {
+    if (!name.ends_with(rename.ending)) continue;
+    const std::string old =
+        cat(name.substr(0, name.size() - rename.ending.size()), rename.old_ending);
+    if (const TensorEntry* entry = package.find(old)) return entry;
+    if (prefix.empty() || !old.starts_with(prefix)) continue;
+    if (const TensorEntry* entry = package.find(old.substr(prefix.size()))) return entry;
+  }
+  return nullptr;
 }
 
 const TensorEntry* find_tensor(const Graph& graph, const Package& package,

@@ -9,8 +9,8 @@
 
 namespace apr {
 
-/// A tensor by the name the graph has for it, with or without Graph::base_prefix(); nullptr: there
-/// is none.
+/// A tensor by the name the graph has for it, with or without Graph::base_prefix(), in a new or an
+/// old spelling; nullptr: there is none.
 APR_API const TensorEntry* find_tensor(const Graph& graph, const Package& package,
                                        std::string_view name);
 /// The tensor of a parameter: its own, or the one it is tied to.

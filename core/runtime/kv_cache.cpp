@@ -1,13 +1,19 @@
 // Page tables. Caches with the same window have the same pages at the same time, so they form a
 // group with one table of page numbers per sequence; each cache of the group has its own memory
-// behind a page number.
+// behind a page number. Caches for cross-attention form a group of their own.
+//
+// A copy of a sequence has the same page numbers, which are counted. Pages before the end of a
+// sequence are only read; the page that its next position falls into is copied before it is
+// written, if somebody else has it too.
 //
 // A group with window w gives back a page once all its positions are out of sight of every later
 // query: after commit(n) the next query stands at n and sees n - w + 1 and later.
 #include "core/runtime/kv_cache.h"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "core/base/cat.h"
@@ -39,10 +45,11 @@ struct PageTable {
 
 struct Group {
   std::uint32_t window = 0;
+  bool cross = false;
   std::vector<CacheId> caches;
   std::vector<std::uint32_t> free_numbers;
-  std::uint32_t numbers = 0;      ///< numbers in use or free
-  std::vector<PageTable> tables;  ///< by sequence
+  std::vector<std::uint32_t> users;  ///< by number: how many tables have it
+  std::vector<PageTable> tables;     ///< by sequence
 };
 
 }  // namespace
@@ -55,12 +62,18 @@ struct KvCache::State {
   std::vector<std::size_t> group_of;    ///< by cache
   std::vector<std::uint32_t> lengths;   ///< by sequence
   std::vector<std::uint32_t> reserved;  ///< by sequence; at least the length
+  std::vector<std::uint32_t> states;    ///< by sequence
   std::uint64_t reserved_total = 0;
   /// Addresses of each cache's pages of each sequence, kept in step with the tables.
   std::vector<std::vector<std::vector<std::byte*>>> addresses;
 
   Status grow(Group& group, std::uint32_t count);
+  std::uint32_t take(Group& group);
+  void give_back(Group& group, std::uint32_t number);
   void assign(Group& group, SequenceId sequence, std::uint32_t pages);
+  /// The place in its table of the page that position `length` falls into, if others have it too.
+  std::optional<std::size_t> shared_page(const Group& group, SequenceId sequence) const;
+  void own_page(Group& group, SequenceId sequence, std::size_t place);
   void drop_front(Group& group, SequenceId sequence, std::uint32_t first);
   void drop_back(Group& group, SequenceId sequence, std::uint32_t end);
   void set_reserved(SequenceId sequence, std::uint32_t positions) {
@@ -74,21 +87,56 @@ Status KvCache::State::grow(Group& group, std::uint32_t count) {
   while (group.free_numbers.size() < count) {
     for (const CacheId cache : group.caches) {
       PageStore& store = stores[cache];
-      if (store.pages.size() > group.numbers) continue;  // left over from an attempt that failed
+      if (store.pages.size() > group.users.size()) continue;  // left over from a failed attempt
       APR_ASSIGN(Buffer page, Buffer::create(store.page_bytes, "keys and values"));
       store.pages.push_back(std::move(page));
     }
-    group.free_numbers.push_back(group.numbers++);
+    group.free_numbers.push_back(static_cast<std::uint32_t>(group.users.size()));
+    group.users.push_back(0);
   }
   return {};
+}
+
+/// A free number, of which there is one.
+std::uint32_t KvCache::State::take(Group& group) {
+  const std::uint32_t number = group.free_numbers.back();
+  group.free_numbers.pop_back();
+  group.users[number] = 1;
+  return number;
+}
+
+void KvCache::State::give_back(Group& group, std::uint32_t number) {
+  if (--group.users[number] == 0) group.free_numbers.push_back(number);
+}
+
+std::optional<std::size_t> KvCache::State::shared_page(const Group& group,
+                                                       SequenceId sequence) const {
+  const PageTable& table = group.tables[sequence];
+  const std::uint32_t page = lengths[sequence] / options.page_positions;
+  if (page < table.first || page - table.first >= table.numbers.size()) return std::nullopt;
+  const std::size_t place = page - table.first;
+  return group.users[table.numbers[place]] > 1 ? std::optional(place) : std::nullopt;
+}
+
+/// Replaces a shared page by a copy; there is a free number.
+void KvCache::State::own_page(Group& group, SequenceId sequence, std::size_t place) {
+  std::uint32_t& number = group.tables[sequence].numbers[place];
+  const std::uint32_t copy = take(group);
+  for (const CacheId cache : group.caches) {
+    PageStore& store = stores[cache];
+    std::memcpy(store.pages[copy].data(), store.pages[number].data(),
+                static_cast<std::size_t>(store.page_bytes));
+    addresses[cache][sequence][place] = store.pages[copy].data();
+  }
+  give_back(group, number);
+  number = copy;
 }
 
 /// Appends pages until the table covers `pages`; the numbers are there.
 void KvCache::State::assign(Group& group, SequenceId sequence, std::uint32_t pages) {
   PageTable& table = group.tables[sequence];
   while (table.first + table.numbers.size() < pages) {
-    const std::uint32_t number = group.free_numbers.back();
-    group.free_numbers.pop_back();
+    const std::uint32_t number = take(group);
     table.numbers.push_back(number);
     for (const CacheId cache : group.caches) {
       addresses[cache][sequence].push_back(stores[cache].pages[number].data());
@@ -101,8 +149,7 @@ void KvCache::State::drop_front(Group& group, SequenceId sequence, std::uint32_t
   if (first <= table.first) return;
   const auto count = std::min<std::size_t>(first - table.first, table.numbers.size());
   const auto end = static_cast<std::ptrdiff_t>(count);
-  group.free_numbers.insert(group.free_numbers.end(), table.numbers.begin(),
-                            table.numbers.begin() + end);
+  for (std::size_t i = 0; i < count; ++i) give_back(group, table.numbers[i]);
   table.numbers.erase(table.numbers.begin(), table.numbers.begin() + end);
   for (const CacheId cache : group.caches) {
     auto& pointers = addresses[cache][sequence];
@@ -115,7 +162,7 @@ void KvCache::State::drop_front(Group& group, SequenceId sequence, std::uint32_t
 void KvCache::State::drop_back(Group& group, SequenceId sequence, std::uint32_t end) {
   PageTable& table = group.tables[sequence];
   while (!table.numbers.empty() && table.first + table.numbers.size() > end) {
-    group.free_numbers.push_back(table.numbers.back());
+    give_back(group, table.numbers.back());
     table.numbers.pop_back();
     for (const CacheId cache : group.caches) addresses[cache][sequence].pop_back();
   }
@@ -146,12 +193,9 @@ Result<KvCache> KvCache::create(std::span<const CacheDecl> decls, const KvCacheO
   state.options = options;
   state.lengths.assign(options.max_sequences, 0);
   state.reserved.assign(options.max_sequences, 0);
+  state.states.assign(options.max_sequences, 0);
   for (CacheId id = 0; id < decls.size(); ++id) {
     const CacheDecl& decl = decls[id];
-    if (decl.cross) {
-      return make_error(ErrorCode::unsupported, "caches for cross-attention are not supported yet",
-                        cat("KV cache ", decl.name));
-    }
     if (decl.element != Type::f32 && decl.element != Type::f16) {
       return make_error(ErrorCode::unsupported,
                         cat("elements of type ", name_of(decl.element), " cannot be held"),
@@ -168,11 +212,12 @@ Result<KvCache> KvCache::create(std::span<const CacheDecl> decls, const KvCacheO
           cat("KV cache ", decl.name));
     }
     state.stores.push_back({*page, {}});
-    auto group = std::find_if(state.groups.begin(), state.groups.end(),
-                              [&](const Group& g) { return g.window == decl.window; });
+    auto group = std::find_if(state.groups.begin(), state.groups.end(), [&](const Group& g) {
+      return g.window == decl.window && g.cross == decl.cross;
+    });
     if (group == state.groups.end()) {
       state.groups.push_back(
-          {decl.window, {}, {}, 0, std::vector<PageTable>(options.max_sequences)});
+          {decl.window, decl.cross, {}, {}, {}, std::vector<PageTable>(options.max_sequences)});
       group = std::prev(state.groups.end());
     }
     group->caches.push_back(id);
@@ -202,9 +247,9 @@ Status KvCache::reserve(SequenceId sequence, std::uint32_t new_length) {
                       "KV cache");
   }
   const std::uint32_t held = state.reserved[sequence];
-  if (new_length <= held) return {};
+  if (new_length <= state.lengths[sequence]) return {};
   const std::uint64_t free = state.options.max_positions - state.reserved_total;
-  if (new_length - held > free) {
+  if (new_length > held && new_length - held > free) {
     return make_error(
         ErrorCode::inference,
         cat("sequence ", sequence, " needs room for ", new_length - held, " more positions, and ",
@@ -215,11 +260,19 @@ Status KvCache::reserve(SequenceId sequence, std::uint32_t new_length) {
   const auto missing = [&](const Group& group) {
     const PageTable& table = group.tables[sequence];
     const auto end = table.first + static_cast<std::uint32_t>(table.numbers.size());
-    return pages > end ? pages - end : 0;
+    return (pages > end ? pages - end : 0) + (state.shared_page(group, sequence) ? 1U : 0U);
   };
-  for (Group& group : state.groups) APR_TRY(state.grow(group, missing(group)));
-  for (Group& group : state.groups) state.assign(group, sequence, pages);
-  state.set_reserved(sequence, new_length);
+  for (Group& group : state.groups) {
+    if (!group.cross) APR_TRY(state.grow(group, missing(group)));
+  }
+  for (Group& group : state.groups) {
+    if (group.cross) continue;
+    if (const auto place = state.shared_page(group, sequence)) {
+      state.own_page(group, sequence, *place);
+    }
+    state.assign(group, sequence, pages);
+  }
+  state.set_reserved(sequence, std::max(held, new_length));
   return {};
 }
 
@@ -229,7 +282,7 @@ void KvCache::commit(SequenceId sequence, std::uint32_t new_length) {
   const std::uint32_t length = std::min(new_length, state.reserved[sequence]);
   state.lengths[sequence] = std::max(state.lengths[sequence], length);
   for (Group& group : state.groups) {
-    if (group.window == 0 || length < group.window) continue;
+    if (group.cross || group.window == 0 || length < group.window) continue;
     state.drop_front(group, sequence, (length - group.window + 1) / state.options.page_positions);
   }
 }
@@ -242,11 +295,8 @@ Status KvCache::truncate(SequenceId sequence, std::uint32_t new_length) {
                           " positions and cannot be cut to ", new_length),
                       "KV cache");
   }
-  if (new_length == 0) {
-    release(sequence);
-    return {};
-  }
   for (const Group& group : state.groups) {
+    if (group.cross || new_length == 0) continue;
     const std::uint32_t needed =
         group.window == 0 || new_length < group.window ? 0 : new_length - group.window + 1;
     const std::uint32_t kept = group.tables[sequence].first * state.options.page_positions;
@@ -259,7 +309,11 @@ Status KvCache::truncate(SequenceId sequence, std::uint32_t new_length) {
     }
   }
   const std::uint32_t pages = pages_for(new_length, state.options.page_positions);
-  for (Group& group : state.groups) state.drop_back(group, sequence, pages);
+  for (Group& group : state.groups) {
+    if (group.cross) continue;
+    state.drop_back(group, sequence, pages);
+    if (new_length == 0) group.tables[sequence].first = 0;
+  }
   state.lengths[sequence] = new_length;
   state.set_reserved(sequence, new_length);
   return {};
@@ -273,7 +327,70 @@ void KvCache::release(SequenceId sequence) {
     group.tables[sequence].first = 0;
   }
   state.lengths[sequence] = 0;
+  state.states[sequence] = 0;
   state.set_reserved(sequence, 0);
+}
+
+std::uint32_t KvCache::states(SequenceId sequence) const {
+  return sequence < state_->states.size() ? state_->states[sequence] : 0;
+}
+
+Status KvCache::set_states(SequenceId sequence, std::uint64_t states) {
+  State& state = *state_;
+  if (sequence >= state.states.size() || states > state.options.max_states ||
+      states > std::numeric_limits<std::uint32_t>::max()) {
+    return make_error(
+        ErrorCode::inference,
+        cat("sequence ", sequence, " cannot hold ", states, " states; there is room ", "for ",
+            state.options.max_states, " in each of ", state.states.size(), " sequences"),
+        "KV cache");
+  }
+  state.states[sequence] = 0;
+  const auto count = static_cast<std::uint32_t>(states);
+  const std::uint32_t pages = pages_for(count, state.options.page_positions);
+  for (Group& group : state.groups) {
+    if (!group.cross) continue;
+    state.drop_back(group, sequence, 0);
+    APR_TRY(state.grow(group, pages));
+    state.assign(group, sequence, pages);
+  }
+  state.states[sequence] = count;
+  return {};
+}
+
+Status KvCache::copy(SequenceId from, SequenceId to) {
+  State& state = *state_;
+  if (from >= state.lengths.size() || to >= state.lengths.size()) {
+    return make_error(ErrorCode::inference,
+                      cat("sequence ", std::max(from, to), " is not one of the ",
+                          state.lengths.size(), " there is room for"),
+                      "KV cache");
+  }
+  if (from == to) return {};
+  const std::uint64_t free =
+      state.options.max_positions - state.reserved_total + state.reserved[to];
+  if (state.lengths[from] > free) {
+    return make_error(
+        ErrorCode::inference,
+        cat("a copy of sequence ", from, " needs room for ", state.lengths[from],
+            " positions, and ", free, " of ", state.options.max_positions, " are free"),
+        "KV cache", "use a larger context, or release a sequence");
+  }
+  release(to);
+  const std::uint32_t pages = pages_for(state.lengths[from], state.options.page_positions);
+  for (Group& group : state.groups) {
+    PageTable& table = group.tables[to];
+    table = group.tables[from];
+    for (const std::uint32_t number : table.numbers) ++group.users[number];
+    for (const CacheId cache : group.caches) {
+      state.addresses[cache][to] = state.addresses[cache][from];
+    }
+    if (!group.cross) state.drop_back(group, to, pages);
+  }
+  state.lengths[to] = state.lengths[from];
+  state.states[to] = state.states[from];
+  state.set_reserved(to, state.lengths[from]);
+  return {};
 }
 
 KvPages KvCache::pages(CacheId cache, SequenceId sequence) const {

@@ -24,6 +24,7 @@ Result<Session> Session::create(std::shared_ptr<Executable> executable, std::uin
   KvCacheOptions options;
   options.max_sequences = max_sequences;
   options.max_positions = std::uint64_t{context} * max_sequences;
+  options.max_states = facts.states_of(facts.max_frames);
   APR_ASSIGN(KvCache cache, KvCache::create(executable->graph().caches(), options));
   return Session(std::move(executable), std::move(cache), context);
 }
@@ -31,6 +32,7 @@ Result<Session> Session::create(std::shared_ptr<Executable> executable, std::uin
 Result<std::span<const float>> Session::step(const Batch& batch, const StepSinks& sinks) {
   APR_TRY(check_step(executable_->graph(), executable_->options(), cache_, batch));
   const auto undo = [&] {
+    for (const EncodedFrames& encoded : batch.encoded) cache_.release(encoded.sequence);
     for (const SequenceId sequence : batch.sequences) {
       // Cutting to the length that is held only gives back what was reserved, which cannot fail.
       (void)cache_.truncate(sequence, cache_.length(sequence));
@@ -55,6 +57,13 @@ Result<std::span<const float>> Session::step(const Batch& batch, const StepSinks
     }
     begin = end;
   }
+  for (const EncodedFrames& encoded : batch.encoded) {
+    const std::uint64_t states = executable_->graph().facts().states_of(encoded.frames);
+    if (auto room = cache_.set_states(encoded.sequence, states); !room) {
+      undo();
+      return std::move(room).error();
+    }
+  }
   auto logits = executable_->run(batch, cache_, sinks);
   if (!logits) {
     undo();
@@ -63,10 +72,35 @@ Result<std::span<const float>> Session::step(const Batch& batch, const StepSinks
   for (std::size_t begin = 0; begin < batch.tokens();) {
     const std::size_t end = segment_end(batch, begin);
     const auto last = static_cast<std::uint32_t>(batch.positions[end - 1]);
-    cache_.commit(batch.sequences[begin], last + 1);
+    if (executable_->graph().sees_whole_sequences()) {
+      cache_.release(batch.sequences[begin]);
+    } else {
+      cache_.commit(batch.sequences[begin], last + 1);
+    }
     begin = end;
   }
   return logits;
+}
+
+Status Session::encode(SequenceId sequence, std::span<const float> frames, const StepSinks& sinks) {
+  const Graph& graph = executable_->graph();
+  for (const ValueId id : graph.inputs()) {
+    const Value& value = graph.value(id);
+    if (value.type.rows != Rows::frames || value.type.element != Element::f32) continue;
+    const std::uint64_t features = value.type.features;
+    if (frames.empty() || frames.size() % features != 0 || frames.size() / features > UINT32_MAX) {
+      return make_error(ErrorCode::inference,
+                        cat(frames.size(), " numbers are not frames of ", features, " features"));
+    }
+    const BatchInput input{value.name, frames, {}};
+    const EncodedFrames encoded{sequence, static_cast<std::uint32_t>(frames.size() / features)};
+    Batch batch;
+    batch.inputs = {&input, 1};
+    batch.encoded = {&encoded, 1};
+    APR_TRY(step(batch, sinks));
+    return {};
+  }
+  return make_error(ErrorCode::unsupported, "the model has no encoder for frames");
 }
 
 Result<std::span<const float>> Session::append_rows(SequenceId sequence,
@@ -81,6 +115,11 @@ Result<std::span<const float>> Session::append_rows(SequenceId sequence,
                       {}, "use a larger context or a shorter text");
   }
   const std::size_t largest = executable_->options().max_tokens;
+  if (executable_->graph().sees_whole_sequences() && tokens.size() > largest) {
+    return make_error(ErrorCode::inference,
+                      cat("the model sees whole sequences only, and was compiled for ", largest,
+                          " tokens at a time; there are ", tokens.size()));
+  }
   std::span<const float> logits;
   for (std::size_t begin = 0; begin < tokens.size(); begin += largest) {
     const std::size_t count = std::min(largest, tokens.size() - begin);

@@ -1,11 +1,20 @@
-// Attention: scores, softmax and weighted sum of one node, over paged keys and values or over the
-// rows of the step itself. Queries of head h use key/value head h / (heads / kv_heads). A causal
-// query at position p sees the keys at positions <= p, with a window w the last w of them, itself
-// included; a query that is not causal sees all of its sequence.
+// Attention: scores, softmax and weighted sum of one node. Queries of head h use key/value head
+// h / (heads / kv_heads). Queries are tokens or states; keys and values are
+//
+//   without a cache      the rows of the step that belong to the same sequence
+//   with a cache         the tokens the sequence held, then those of the step
+//   with a cross cache   the states of the sequence: the step's if it encodes its frames, else
+//   those
+//                        that an earlier step left there
+//
+// A causal query at position p sees the keys at positions <= p, with a window w the last w of them,
+// itself included; a query that is not causal sees all.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <tuple>
+#include <utility>
 
 #include "core/graph/ops/families.h"
 #include "core/graph/ops/helpers.h"
@@ -16,10 +25,33 @@ namespace apr::ops {
 
 namespace {
 
+/// What the node's probabilities are counted by, which says what queries and keys are.
+Result<Rows> infer_pairs(const NodeDraft& draft) {
+  const Rows queries = draft.inputs[0]->type.rows;
+  if (draft.cache != nullptr && queries != Rows::tokens) {
+    return misfit(cat(describe_input(draft, 0), " must have one row per token to use a cache"));
+  }
+  APR_TRY(expect_same_rows(draft, 1, 2));
+  if (draft.cache != nullptr && draft.cache->cross) {
+    if (draft.inputs[1]->type.rows != Rows::states) {
+      return misfit(cat(describe_input(draft, 1), " must have one row per state to go into cache ",
+                        draft.cache->name));
+    }
+    if (draft.node->flag("causal")) return misfit("attention to states cannot be causal");
+    return Rows::cross_pairs;
+  }
+  APR_TRY(expect_same_rows(draft, 0, 1));
+  if (queries == Rows::tokens) return Rows::pairs;
+  if (queries != Rows::states) {
+    return misfit(cat(describe_input(draft, 0), " must have one row per token or state"));
+  }
+  if (draft.node->flag("causal")) return misfit("attention among states cannot be causal");
+  return Rows::state_pairs;
+}
+
 Result<std::vector<ValueType>> infer_attention(const NodeDraft& draft) {
   for (std::size_t i = 0; i < 3; ++i) APR_TRY(expect_element(draft, i, Element::f32));
-  APR_TRY(expect_same_rows(draft, 0, 1));
-  APR_TRY(expect_same_rows(draft, 0, 2));
+  APR_ASSIGN(const Rows pairs, infer_pairs(draft));
   APR_TRY(expect_count(draft, "num_attention_heads", kMaxCount));
   APR_TRY(expect_count(draft, "num_key_value_heads", kMaxCount));
   APR_TRY(expect_count(draft, "head_dim", kMaxCount));
@@ -45,9 +77,6 @@ Result<std::vector<ValueType>> infer_attention(const NodeDraft& draft) {
     return misfit("a window needs causal attention");
   }
   if (draft.cache != nullptr) {
-    if (draft.inputs[0]->type.rows != Rows::tokens) {
-      return misfit(cat(describe_input(draft, 0), " must have one row per token to use a cache"));
-    }
     if (draft.cache->num_key_value_heads != kv_heads || draft.cache->head_dim != head_dim) {
       return misfit(cat("cache ", draft.cache->name, " holds ", draft.cache->num_key_value_heads,
                         " heads of ", draft.cache->head_dim, " features, the node has ", kv_heads,
@@ -59,7 +88,7 @@ Result<std::vector<ValueType>> infer_attention(const NodeDraft& draft) {
     }
   }
   const ValueType& q = draft.inputs[0]->type;
-  return std::vector<ValueType>{q, {Element::f32, Rows::pairs, static_cast<std::uint64_t>(heads)}};
+  return std::vector<ValueType>{q, {Element::f32, pairs, static_cast<std::uint64_t>(heads)}};
 }
 
 /// Keys or values of one sequence: position and key/value head -> head_dim floats.
@@ -158,6 +187,30 @@ void attend(const Dims& dims, const float* query, std::size_t kv_head, std::size
   for (std::size_t i = 0; i < dims.head_dim; ++i) out[i] = static_cast<float>(sums[i]);
 }
 
+/// Keys and values of a sequence in the node's cache.
+std::pair<Memory, Memory> cached(const KernelCall& call, SequenceId sequence, const Dims& dims) {
+  const CacheId cache = *call.node->cache;
+  const KvPages pages = call.cache->pages(cache, sequence);
+  const Type element = call.graph->caches()[cache].element;
+  const std::size_t half = size_of(call.cache->page_bytes(cache) / 2);
+  return {Memory(pages, 0, element, dims.head_dim), Memory(pages, half, element, dims.head_dim)};
+}
+
+/// The step's states become what the cache holds of their sequences.
+void keep_states(const KernelCall& call, const Dims& dims) {
+  for (const RowSegment& segment :
+       segments_of(*call.graph, *call.batch, *call.cache, Rows::state_pairs)) {
+    const auto [keys, values] = cached(call, segment.sequence, dims);
+    for (std::size_t state = 0; state < segment.rows; ++state) {
+      for (std::size_t head = 0; head < dims.kv_heads; ++head) {
+        const std::size_t offset = head * dims.head_dim;
+        keys.store(state, head, row_of(call.inputs[1], segment.begin + state) + offset);
+        values.store(state, head, row_of(call.inputs[2], segment.begin + state) + offset);
+      }
+    }
+  }
+}
+
 Status reference_attention(const KernelCall& call) {
   const Batch& batch = *call.batch;
   const Node& node = *call.node;
@@ -176,32 +229,31 @@ Status reference_attention(const KernelCall& call) {
   std::vector<double> weights;
   std::vector<float> scratch(dims.head_dim);
 
-  for (std::size_t begin = 0; begin < batch.tokens();) {
-    const std::size_t end = segment_end(batch, begin);
-    const auto first = static_cast<std::size_t>(batch.positions[begin]);
-    const std::size_t tokens = end - begin;
-    const std::size_t context = node.cache ? first + tokens : tokens;
-    if (!node.cache && first != 0) {
+  const bool cross = node.cache && call.graph->caches()[*node.cache].cross;
+  if (cross) keep_states(call, dims);
+  const Rows pairs = call.graph->value(node.outputs.back()).type.rows;
+  for (const RowSegment& segment : segments_of(*call.graph, batch, *call.cache, pairs)) {
+    const std::size_t begin = size_of(segment.begin);
+    const std::size_t rows = size_of(segment.rows);
+    const std::size_t context = size_of(segment.keys);
+    if (!node.cache && segment.first_position != 0) {
       return make_error(ErrorCode::inference,
                         "attention without a cache sees whole sequences only, from position 0 on");
     }
     Memory keys(k, begin, dims.head_dim);
     Memory values(v, begin, dims.head_dim);
     if (node.cache) {
-      const KvPages pages = call.cache->pages(*node.cache, batch.sequences[begin]);
-      const Type element = call.graph->caches()[*node.cache].element;
-      keys = Memory(pages, 0, element, dims.head_dim);
-      values =
-          Memory(pages, size_of(call.cache->page_bytes(*node.cache) / 2), element, dims.head_dim);
-      for (std::size_t t = 0; t < tokens; ++t) {
+      std::tie(keys, values) = cached(call, segment.sequence, dims);
+      for (std::size_t t = 0; t < rows && !cross; ++t) {
         for (std::size_t head = 0; head < dims.kv_heads; ++head) {
-          keys.store(first + t, head, row_of(k, begin + t) + head * dims.head_dim);
-          values.store(first + t, head, row_of(v, begin + t) + head * dims.head_dim);
+          const std::size_t position = size_of(segment.first_position) + t;
+          keys.store(position, head, row_of(k, begin + t) + head * dims.head_dim);
+          values.store(position, head, row_of(v, begin + t) + head * dims.head_dim);
         }
       }
     }
-    for (std::size_t t = 0; t < tokens; ++t) {
-      const std::size_t position = context - tokens + t;
+    for (std::size_t t = 0; t < rows; ++t) {
+      const std::size_t position = size_of(segment.first_position) + t;
       const std::size_t visible_end = dims.causal ? position + 1 : context;
       const std::size_t visible_begin =
           dims.window > 0 && visible_end > dims.window ? visible_end - dims.window : 0;
@@ -210,15 +262,14 @@ Status reference_attention(const KernelCall& call) {
         attend(dims, row_of(q, begin + t) + offset, head / group, visible_begin, visible_end, keys,
                values, weights, scratch, row_of(out, begin + t) + offset);
         if (probabilities == nullptr) continue;
-        float* row = probabilities + (head * tokens + t) * context;
+        float* row = probabilities + (head * rows + t) * context;
         std::fill(row, row + context, 0.0F);
         for (std::size_t p = visible_begin; p < visible_end; ++p) {
           row[p] = static_cast<float>(weights[p - visible_begin]);
         }
       }
     }
-    if (probabilities != nullptr) probabilities += dims.heads * tokens * context;
-    begin = end;
+    if (probabilities != nullptr) probabilities += dims.heads * rows * context;
   }
   return {};
 }
@@ -240,7 +291,7 @@ std::vector<OpRow> attention_ops() {
       .name = "attention",
       .summary =
           "probs = softmax(scale * q . k) over the visible positions; out = sum of probs * v; "
-          "with a cache the step's keys and values are appended to it first",
+          "with a cache the step's keys and values are put into it first",
       .inputs = {"q", "k", "v"},
       .parameters = {},
       .attributes = {{"num_attention_heads", std::int64_t{0}, true},

@@ -65,6 +65,21 @@ Status reference_gelu(const KernelCall& call) {
   return {};
 }
 
+Result<std::vector<ValueType>> infer_tanh(const NodeDraft& draft) {
+  APR_TRY(expect_element(draft, 0, Element::f32));
+  return std::vector<ValueType>{draft.inputs[0]->type};
+}
+
+Status reference_tanh(const KernelCall& call) {
+  const RowsView& in = call.inputs[0];
+  const RowsView& out = call.outputs[0];
+  const std::uint64_t count = out.rows * out.features;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    out.f32[i] = static_cast<float>(std::tanh(static_cast<double>(in.f32[i])));
+  }
+  return {};
+}
+
 Cost cost_gelu(const NodeDraft& draft, double rows, double) {
   const auto features = static_cast<double>(draft.inputs[0]->type.features);
   return {rows * 8 * features, rows * row_bytes_moved(draft, features)};
@@ -116,6 +131,17 @@ std::vector<OpRow> elementwise_ops() {
               .infer = infer_pair,
               .reference = reference_silu_mul,
               .cost = cost_silu_mul,
+          },
+          {
+              .name = "tanh",
+              .summary = "out = tanh(x)",
+              .inputs = {"x"},
+              .parameters = {},
+              .attributes = {},
+              .outputs = {"out"},
+              .infer = infer_tanh,
+              .reference = reference_tanh,
+              .cost = cost_gelu,
           }};
 }
 

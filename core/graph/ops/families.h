@@ -14,5 +14,6 @@ std::vector<OpRow> rope_ops();
 std::vector<OpRow> attention_ops();
 std::vector<OpRow> elementwise_ops();
 std::vector<OpRow> row_ops();
+std::vector<OpRow> conv_ops();
 
 }  // namespace apr::ops

@@ -38,16 +38,7 @@ Config read(apr::ConfigReader& config, std::string_view architecture) {
   facts.intermediate_size =
       config.count_or("n_inner", kDefaultMlpFactor * facts.hidden_size, apr::kMaxFeatures);
   facts.tied_head = config.flag_or("tie_word_embeddings", true);
-  if (config.ok() && facts.hidden_size % facts.num_attention_heads != 0) {
-    config.reject("n_head",
-                  cat(facts.num_attention_heads, " does not divide n_embd ", facts.hidden_size), {},
-                  apr::ErrorCode::format);
-  }
-  facts.head_dim = facts.hidden_size / facts.num_attention_heads;
-  if (facts.head_dim > apr::kMaxHeadDim) {
-    config.reject("n_head", cat("heads of ", facts.head_dim, " features are not supported"),
-                  cat("up to ", apr::kMaxHeadDim, " are"));
-  }
+  facts.head_dim = apr::head_dim_from_config(config, "n_embd", "n_head");
   read.epsilon = config.number_or("layer_norm_epsilon", kDefaultEpsilon);
   if (config.ok() && !(read.epsilon >= 0 && read.epsilon < 1)) {
     config.reject("layer_norm_epsilon", cat(read.epsilon, " is not within [0, 1)"), {},
@@ -61,16 +52,6 @@ Config read(apr::ConfigReader& config, std::string_view architecture) {
   }
   return read;
 }
-
-struct Norm {
-  apr::GraphBuilder& g;
-  std::uint32_t features;
-  double epsilon;
-  apr::ValueId operator()(std::string_view name, apr::ValueId x, const std::string& tensor) const {
-    return g.layer_norm(name, x, g.parameter(tensor + ".weight", apr::Shape{features}),
-                        g.parameter(tensor + ".bias", apr::Shape{features}), epsilon);
-  }
-};
 
 class Gpt2 final : public apr::Architecture {
  public:
@@ -91,7 +72,9 @@ class Gpt2 final : public apr::Architecture {
     apr::GraphBuilder g;
     g.facts() = facts;
     g.base_prefix("transformer.");
-    const Norm norm{g, hidden, config.epsilon};
+    const auto norm = [&](std::string_view name, apr::ValueId x, const std::string& tensor) {
+      return apr::layer_norm(g, name, x, tensor, hidden, config.epsilon);
+    };
     const std::string words = "transformer.wte.weight";
     const auto positions = g.positions();
     const auto word = g.embedding("word_embed", g.token_ids(),

@@ -198,7 +198,8 @@ class AttentionKernel final : public NodeKernel {
 }  // namespace
 
 Result<std::unique_ptr<NodeKernel>> compile_attention(Engine& engine, const Node& node) {
-  if (!node.flag("causal") || !node.cache.has_value()) return std::unique_ptr<NodeKernel>();
+  const bool cached = node.cache && !engine.graph.caches()[*node.cache].cross;
+  if (!node.flag("causal") || !cached) return std::unique_ptr<NodeKernel>();
   return std::unique_ptr<NodeKernel>(std::make_unique<AttentionKernel>(engine, node));
 }
 

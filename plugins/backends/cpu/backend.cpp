@@ -39,13 +39,11 @@ class CpuExecutable final : public Executable {
 
   Result<std::span<const float>> run(const Batch& batch, KvCache& cache,
                                      const StepSinks& sinks) noexcept override {
-    const Step step{&batch, &cache, count_rows(graph_, batch)};
-    if (step.counts.frames > kMaxFrames) {
-      return make_error(ErrorCode::inference,
-                        cat(step.counts.frames, " frames are more than ", kMaxFrames));
-    }
+    const Step step{&batch, &cache, count_rows(graph_, batch, cache)};
     engine_.begin_step();
-    APR_TRY(fill_inputs(step));
+    for (const ValueId id : graph_.inputs()) {
+      APR_TRY(fill_input(graph_, graph_.value(id), batch, engine_.rows(id, step)));
+    }
     for (std::size_t n = 0; n < kernels_.size(); ++n) APR_TRY(run_node(n, step, sinks));
     const RowsView out = engine_.rows(graph_.outputs().front(), step);
     return std::span<const float>(out.f32, static_cast<std::size_t>(out.rows * out.features));
@@ -70,34 +68,16 @@ class CpuExecutable final : public Executable {
     return engine_.allocate();
   }
 
-  Status fill_inputs(const Step& step) {
-    for (const ValueId id : graph_.inputs()) {
-      const RowsView to = engine_.rows(id, step);
-      const std::string& name = graph_.value(id).name;
-      if (name == "token_ids") {
-        std::ranges::copy(step.batch->token_ids, to.i32);
-      } else if (name == "positions") {
-        std::ranges::copy(step.batch->positions, to.i32);
-      } else {
-        const auto input = std::ranges::find(step.batch->inputs, name, &BatchInput::name);
-        if (input == step.batch->inputs.end()) {
-          return make_error(ErrorCode::inference, cat("input ", name, " is missing"));
-        }
-        if (to.f32 != nullptr) std::ranges::copy(input->f32, to.f32);
-        if (to.i32 != nullptr) std::ranges::copy(input->i32, to.i32);
-      }
-    }
-    return {};
-  }
-
   Status run_node(std::size_t index, const Step& step, const StepSinks& sinks) {
     const Node& node = graph_.nodes()[index];
+    if (!has_work(graph_, node, step.counts)) return {};
     Buffer pairs;
     engine_.wanted_pairs = nullptr;
     if (sinks.taps != nullptr) {
       for (const ValueId id : node.outputs) {
-        if (!tapped_[id] || graph_.value(id).type.rows != Rows::pairs) continue;
-        const std::uint64_t elements = step.counts.pairs * graph_.value(id).type.features;
+        const ValueType& type = graph_.value(id).type;
+        if (!tapped_[id] || !is_pairs(type.rows)) continue;
+        const std::uint64_t elements = step.counts.of(type.rows) * type.features;
         APR_ASSIGN(pairs, Buffer::create(elements * sizeof(float), graph_.value(id).name));
         engine_.wanted_pairs = reinterpret_cast<float*>(pairs.data());
       }
@@ -119,21 +99,9 @@ class CpuExecutable final : public Executable {
     for (const ValueId id : node.outputs) {
       if (!tapped_[id]) continue;
       const Value& value = graph_.value(id);
-      const RowsView out = engine_.rows(id, step);
-      if (value.type.rows != Rows::pairs) {
-        sink.on_value(value.name, out.rows, out.features,
-                      {out.f32, static_cast<std::size_t>(out.rows * out.features)});
-        continue;
-      }
-      const float* data = engine_.wanted_pairs;
-      for (std::size_t begin = 0; begin < step.batch->tokens();) {
-        const std::size_t end = segment_end(*step.batch, begin);
-        const auto context = static_cast<std::uint64_t>(step.batch->positions[end - 1]) + 1;
-        const std::uint64_t rows = out.features * (end - begin);
-        sink.on_value(value.name, rows, context, {data, static_cast<std::size_t>(rows * context)});
-        data += rows * context;
-        begin = end;
-      }
+      const float* data =
+          is_pairs(value.type.rows) ? engine_.wanted_pairs : engine_.rows(id, step).f32;
+      report_value(graph_, value, *step.batch, *step.cache, step.counts, data, sink);
     }
   }
 

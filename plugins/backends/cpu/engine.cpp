@@ -99,24 +99,17 @@ const RopeTurns& Engine::turns(std::size_t index, const Step& step) {
   return turns;
 }
 
-std::uint64_t Engine::max_rows(Rows rows_kind) const {
-  RowCounts most;
-  most.tokens = options.max_tokens;
-  most.logit_rows = options.max_logit_rows;
-  most.frames = kMaxFrames;
-  return most.of(rows_kind);
-}
-
 Status Engine::allocate() {
-  const RowLimits limits{options.max_tokens, options.max_logit_rows, kMaxFrames};
+  const RowCounts most = largest_step(graph, options);
+  const RowLimits limits{most.tokens, most.logit_rows, most.frames, most.states};
   APR_ASSIGN(plan_, plan_memory(graph, limits, {}));
   APR_ASSIGN(memory_, Buffer::create(plan_.bytes, "activations"));
   for (unsigned thread = 0; thread < team->threads(); ++thread) {
     APR_ASSIGN(Buffer scratch, Buffer::create(scratch_bytes_, "scratch memory of a thread"));
     scratch_.push_back(std::move(scratch));
   }
-  // Every kind of row may be multiplied; logit rows and tokens are what decoders have.
-  const std::uint64_t rows_at_most = std::max(max_rows(Rows::tokens), max_rows(Rows::frames));
+  // Every kind of row may be multiplied; the other kinds are never more than tokens.
+  const std::uint64_t rows_at_most = std::max({most.tokens, most.frames, most.states});
   const auto blocks = checked_mul(rows_at_most, rounded_blocks_);
   if (!blocks || *blocks > (std::uint64_t{1} << 56)) {
     return make_error(ErrorCode::load, "rounded activations would not fit any memory");

@@ -72,7 +72,6 @@ class Engine {
   float* wanted_pairs = nullptr;
 
  private:
-  std::uint64_t max_rows(Rows rows) const;
   MemoryPlan plan_;
   Buffer memory_;
   std::uint64_t scratch_bytes_ = 0;
@@ -85,9 +84,6 @@ class Engine {
   std::vector<RopeTurns> turns_;
   std::vector<std::unique_ptr<std::vector<float>>> floats_;
 };
-
-/// Most frames an encoder's step may have.
-inline constexpr std::uint64_t kMaxFrames = 3000;
 
 /// One node, ready to run.
 class NodeKernel {

@@ -203,11 +203,10 @@ class ReferenceKernel final : public NodeKernel {
       inputs_[i] = engine_.rows(node_.inputs[i], step);
     for (std::size_t i = 0; i < outputs_.size(); ++i) {
       outputs_[i] = engine_.rows(node_.outputs[i], step);
-      if (engine_.graph.value(node_.outputs[i]).type.rows == Rows::pairs) {
+      if (is_pairs(engine_.graph.value(node_.outputs[i]).type.rows)) {
         outputs_[i].f32 = engine_.wanted_pairs;
       }
     }
-    if (outputs_.front().rows == 0) return {};
     const KernelCall call{&engine_.graph, &node_,     inputs_,   parameters_,
                           outputs_,       step.batch, step.cache};
     return node_.op->reference(call);

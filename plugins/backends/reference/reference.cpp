@@ -38,7 +38,8 @@ class ReferenceExecutable final : public Executable {
     self.tapped_.assign(self.graph_.values().size(), false);
     for (const ValueId id : taps) self.tapped_[id] = true;
     APR_ASSIGN(self.parameters_, bind_parameters(self.graph_, self.package_));
-    const RowLimits limits{self.options_.max_tokens, self.options_.max_logit_rows, kMaxFrames};
+    const RowCounts most = largest_step(self.graph_, self.options_);
+    const RowLimits limits{most.tokens, most.logit_rows, most.frames, most.states};
     APR_ASSIGN(self.plan_, plan_memory(self.graph_, limits, {}));
     APR_ASSIGN(self.memory_, Buffer::create(self.plan_.bytes, "activations"));
     for (const Node& node : self.graph_.nodes()) {
@@ -53,12 +54,10 @@ class ReferenceExecutable final : public Executable {
 
   Result<std::span<const float>> run(const Batch& batch, KvCache& cache,
                                      const StepSinks& sinks) noexcept override {
-    const RowCounts counts = count_rows(graph_, batch);
-    if (counts.frames > kMaxFrames) {
-      return make_error(ErrorCode::inference,
-                        cat(counts.frames, " frames are more than ", kMaxFrames));
+    const RowCounts counts = count_rows(graph_, batch, cache);
+    for (const ValueId id : graph_.inputs()) {
+      APR_TRY(fill_input(graph_, graph_.value(id), batch, view(id, counts)));
     }
-    APR_TRY(fill_inputs(batch, counts));
     for (std::size_t n = 0; n < graph_.nodes().size(); ++n) {
       APR_TRY(run_node(n, batch, counts, cache, sinks));
     }
@@ -67,8 +66,6 @@ class ReferenceExecutable final : public Executable {
   }
 
  private:
-  static constexpr std::uint64_t kMaxFrames = 3000;
-
   ReferenceExecutable(const Graph& graph, const Package& package, CompileOptions options)
       : graph_(graph), package_(package), options_(std::move(options)) {}
 
@@ -87,31 +84,10 @@ class ReferenceExecutable final : public Executable {
     return result;
   }
 
-  Status fill_inputs(const Batch& batch, const RowCounts& counts) {
-    for (const ValueId id : graph_.inputs()) {
-      const RowsView to = view(id, counts);
-      const std::string& name = graph_.value(id).name;
-      if (name == "token_ids") {
-        std::copy(batch.token_ids.begin(), batch.token_ids.end(), to.i32);
-      } else if (name == "positions") {
-        std::copy(batch.positions.begin(), batch.positions.end(), to.i32);
-      } else {
-        const auto input =
-            std::find_if(batch.inputs.begin(), batch.inputs.end(),
-                         [&](const BatchInput& candidate) { return candidate.name == name; });
-        if (input == batch.inputs.end()) {
-          return make_error(ErrorCode::inference, cat("input ", name, " is missing"));
-        }
-        if (to.f32 != nullptr) std::copy(input->f32.begin(), input->f32.end(), to.f32);
-        if (to.i32 != nullptr) std::copy(input->i32.begin(), input->i32.end(), to.i32);
-      }
-    }
-    return {};
-  }
-
   Status run_node(std::size_t index, const Batch& batch, const RowCounts& counts, KvCache& cache,
                   const StepSinks& sinks) {
     const Node& node = graph_.nodes()[index];
+    if (!has_work(graph_, node, counts)) return {};
     inputs_.clear();
     for (const ValueId id : node.inputs) inputs_.push_back(view(id, counts));
     tensors_.clear();
@@ -128,42 +104,22 @@ class ReferenceExecutable final : public Executable {
       outputs_.push_back(out);
     }
     const std::uint64_t begin = sinks.spans != nullptr ? monotonic_ns() : 0;
-    if (outputs_.front().rows > 0) {
-      const KernelCall call{&graph_, &node, inputs_, tensors_, outputs_, &batch, &cache};
-      if (auto status = node.op->reference(call); !status) {
-        return std::move(status).error().within(cat("node ", node.name));
-      }
+    const KernelCall call{&graph_, &node, inputs_, tensors_, outputs_, &batch, &cache};
+    if (auto status = node.op->reference(call); !status) {
+      return std::move(status).error().within(cat("node ", node.name));
     }
     if (sinks.spans != nullptr) {
       const std::string_view name = node.name;
       sinks.spans->on_span({&name, 1}, begin, monotonic_ns(),
                            cost_of(drafts_[index], graph_, counts));
     }
-    if (sinks.taps != nullptr) report(node, batch, *sinks.taps);
-    return {};
-  }
-
-  void report(const Node& node, const Batch& batch, TapSink& sink) const {
+    if (sinks.taps == nullptr) return {};
     for (std::size_t i = 0; i < node.outputs.size(); ++i) {
-      const ValueId id = node.outputs[i];
-      if (!tapped_[id]) continue;
-      const Value& value = graph_.value(id);
-      const RowsView& out = outputs_[i];
-      if (value.type.rows != Rows::pairs) {
-        sink.on_value(value.name, out.rows, out.features,
-                      {out.f32, static_cast<std::size_t>(out.rows * out.features)});
-        continue;
-      }
-      const float* data = out.f32;
-      for (std::size_t begin = 0; begin < batch.tokens();) {
-        const std::size_t end = segment_end(batch, begin);
-        const auto context = static_cast<std::uint64_t>(batch.positions[end - 1]) + 1;
-        const std::uint64_t rows = out.features * (end - begin);
-        sink.on_value(value.name, rows, context, {data, static_cast<std::size_t>(rows * context)});
-        data += rows * context;
-        begin = end;
-      }
+      if (!tapped_[node.outputs[i]]) continue;
+      report_value(graph_, graph_.value(node.outputs[i]), batch, cache, counts, outputs_[i].f32,
+                   *sinks.taps);
     }
+    return {};
   }
 
   Graph graph_;

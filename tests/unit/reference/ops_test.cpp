@@ -154,10 +154,19 @@ TEST_CASE("sequences of one step do not see one another without a cache either")
   }
 }
 
-TEST_CASE("without a cache a sequence cannot be continued") {
+TEST_CASE("without a cache every step holds whole sequences") {
   Session session = must(Session::create(attention_only({false, true}), 64));
-  must(session.append(0, std::vector<TokenId>{1, 2}));
-  CHECK_FALSE(session.append(0, std::vector<TokenId>{3}));
+  const std::vector<TokenId> ids = {1, 2};
+  const auto first = must(session.append_all_logits(0, ids));
+  const std::vector<float> before(first.begin(), first.end());
+  CHECK(session.length(0) == 0);
+  must(session.append(0, std::vector<TokenId>{3}));
+  const auto again = must(session.append_all_logits(0, ids));
+  CHECK(std::equal(before.begin(), before.end(), again.begin(), again.end()));
+  const std::vector<std::int32_t> later = {2, 3};
+  const std::vector<SequenceId> sequences = {0, 0};
+  const std::vector<std::uint32_t> rows = {0, 1};
+  CHECK_FALSE(session.step({ids, later, sequences, rows}));
 }
 
 TEST_CASE("a cache of half precision rounds keys and values, nothing else") {

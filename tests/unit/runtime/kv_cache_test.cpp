@@ -89,13 +89,84 @@ TEST_CASE("a window bounds the memory and limits going back") {
   CHECK(cache.reserve(0, 1000));
 }
 
+TEST_CASE("states live beside positions until the sequence is released") {
+  KvCacheOptions options{8, 2, 16};
+  options.max_states = 20;
+  KvCache cache = make({decl("self"), {"cross", 2, 4, 0, true, Type::f32}}, options);
+  CHECK(cache.states(0) == 0);
+  const auto refused = cache.set_states(0, 21);
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().to_string(), Contains("21 states") && Contains("room for 20"));
+  REQUIRE(cache.set_states(0, 20));
+  CHECK(cache.pages(1, 0).pages.size() == 3);
+  CHECK(cache.pages(0, 0).pages.empty());
+  REQUIRE(cache.reserve(0, 9));
+  cache.commit(0, 9);
+  CHECK(cache.pages(1, 0).pages.size() == 3);
+  REQUIRE(cache.truncate(0, 0));
+  CHECK(cache.states(0) == 20);
+  REQUIRE(cache.set_states(0, 5));
+  CHECK(cache.pages(1, 0).pages.size() == 1);
+  cache.release(0);
+  CHECK(cache.states(0) == 0);
+  CHECK(cache.pages(1, 0).pages.empty());
+}
+
+TEST_CASE("a copy shares pages until either side writes") {
+  KvCacheOptions options{4, 3, 48};
+  options.max_states = 8;
+  KvCache cache = make({decl("self"), {"cross", 2, 4, 0, true, Type::f32}}, options);
+  REQUIRE(cache.set_states(0, 8));
+  REQUIRE(cache.reserve(0, 6));
+  cache.commit(0, 6);
+  const auto mark = [&](SequenceId sequence, std::uint32_t position, std::uint64_t value) {
+    std::memcpy(slot(cache.pages(0, sequence), position), &value, sizeof value);
+  };
+  const auto read = [&](SequenceId sequence, std::uint32_t position) {
+    std::uint64_t value = 0;
+    std::memcpy(&value, slot(cache.pages(0, sequence), position), sizeof value);
+    return value;
+  };
+  for (std::uint32_t p = 0; p < 6; ++p) mark(0, p, 100 + p);
+  const std::uint64_t before = cache.allocated_bytes();
+  REQUIRE(cache.copy(0, 1));
+  REQUIRE(cache.copy(0, 2));
+  CHECK(cache.allocated_bytes() == before);
+  CHECK(cache.length(1) == 6);
+  CHECK(cache.states(2) == 8);
+  CHECK(cache.pages(1, 1).pages[0] == cache.pages(1, 0).pages[0]);
+  // Each goes its own way at position 6, which falls into the shared second page.
+  for (SequenceId sequence = 0; sequence < 3; ++sequence) {
+    REQUIRE(cache.reserve(sequence, 7));
+    mark(sequence, 6, 1000 + sequence);
+    cache.commit(sequence, 7);
+  }
+  for (SequenceId sequence = 0; sequence < 3; ++sequence) {
+    for (std::uint32_t p = 0; p < 6; ++p) CHECK(read(sequence, p) == 100 + p);
+    CHECK(read(sequence, 6) == 1000 + sequence);
+  }
+  CHECK(cache.pages(0, 0).pages[0] == cache.pages(0, 1).pages[0]);
+  // What one gives back stays with the others.
+  cache.release(0);
+  CHECK(read(2, 3) == 103);
+  REQUIRE(cache.truncate(1, 2));
+  REQUIRE(cache.reserve(1, 3));
+  mark(1, 2, 7);
+  CHECK(read(1, 2) == 7);
+  CHECK(read(2, 2) == 102);
+  CHECK_FALSE(cache.copy(1, 3));
+  // Onto itself, and over something that was held.
+  REQUIRE(cache.copy(2, 2));
+  REQUIRE(cache.copy(2, 1));
+  CHECK(read(1, 6) == 1002);
+}
+
 TEST_CASE("bad declarations and options are refused") {
   const auto refused = [](CacheDecl wrong, KvCacheOptions options = {}) {
     return !KvCache::create(std::span(&wrong, 1), options);
   };
   CHECK_FALSE(refused(decl("fine")));
   CHECK(refused(decl("int8", 0, Type::q8_0)));
-  CHECK(refused({"cross", 2, 4, 0, true, Type::f32}));
   CHECK(refused({"none", 0, 4, 0, false, Type::f32}));
   CHECK(refused({"huge", 0xffffffff, 0xffffffff, 0, false, Type::f32}));
   CHECK(refused(decl("a"), {0, 1, 8}));
