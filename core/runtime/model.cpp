@@ -13,7 +13,8 @@ namespace {
 Error no_tokenizer(const Package& package) {
   return make_error(
       ErrorCode::load, "the model carries no tokenizer", package.path(),
-      "import it again from a folder that holds tokenizer.json, or vocab.json and merges.txt");
+      "import it again from a folder that holds tokenizer.json, or vocab.json and merges.txt, or "
+      "BERT's vocab.txt");
 }
 
 /// A small JSON file of the package; null if it is not there.
@@ -68,7 +69,8 @@ Result<Graph> graph_of(const Package& package, Registry& registry) {
 
 bool has_tokenizer(const Package& package) {
   return !package.tokenizer_table().empty() || package.file("tokenizer.json") != nullptr ||
-         (package.file("vocab.json") != nullptr && package.file("merges.txt") != nullptr);
+         (package.file("vocab.json") != nullptr && package.file("merges.txt") != nullptr) ||
+         package.file("vocab.txt") != nullptr;
 }
 
 Result<Tokenizer> tokenizer_of(const Package& package) {
@@ -84,6 +86,11 @@ Result<Tokenizer> tokenizer_of(const Package& package) {
     return Tokenizer::from_tokenizer_json(text("tokenizer.json"),
                                           cat(package.path(), ": tokenizer.json"),
                                           text("tokenizer_config.json"));
+  }
+  if (package.file("vocab.json") == nullptr || package.file("merges.txt") == nullptr) {
+    return Tokenizer::from_vocab_txt(text("vocab.txt"), text("tokenizer_config.json"),
+                                     text("special_tokens_map.json"), text("added_tokens.json"),
+                                     cat(package.path(), ": vocab.txt"));
   }
   return Tokenizer::from_vocab_merges(text("vocab.json"), text("merges.txt"),
                                       text("added_tokens.json"), text("tokenizer_config.json"), {},

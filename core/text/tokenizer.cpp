@@ -1,12 +1,15 @@
 #include "core/text/tokenizer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/cat.h"
+#include "core/text/normalizer.h"
 #include "core/text/tokenizer_json.h"
 #include "core/text/tokenizer_state.h"
 #include "core/text/unicode.h"
 #include "core/text/utf8.h"
+#include "core/text/wordpiece.h"
 
 namespace apr {
 
@@ -44,6 +47,7 @@ std::optional<std::uint8_t> hex_byte(std::string_view token) {
 }
 
 std::string describe(const TokenizerSettings& settings) {
+  if (settings.word_piece) return "WordPiece";
   if (!settings.byte_level()) {
     return settings.byte_fallback ? "SentencePiece-style BPE with byte fallback"
                                   : "SentencePiece-style BPE";
@@ -70,6 +74,14 @@ void strip_stop(std::string& text, std::string_view content, std::size_t count) 
   for (; count > 0 && text.ends_with(content); --count) text.resize(text.size() - content.size());
 }
 
+/// Takes away blanks that writing would not have: before punctuation and in English contractions.
+void clean_up_blanks(std::string& text) {
+  constexpr std::pair<std::string_view, std::string_view> kChanges[] = {
+      {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+      {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+  for (const auto& [from, to] : kChanges) replace_all(text, from, to);
+}
+
 }  // namespace
 
 void append_byte_spelling(std::string& out, std::uint8_t byte) {
@@ -85,36 +97,6 @@ bool append_spelled_bytes(std::string& out, std::string_view spelling) {
     out.push_back(static_cast<char>(kByteSpelling.byte[character.code]));
     i += character.size;
   }
-  return true;
-}
-
-bool replace_all(std::string& text, std::string_view pattern, std::string_view content,
-                 std::vector<std::uint8_t>* marks, std::size_t limit) {
-  std::size_t found = text.find(pattern);
-  if (found == std::string::npos) return true;
-  std::string out;
-  std::vector<std::uint8_t> out_marks;
-  std::size_t begin = 0;
-  const auto copy_marks = [&](std::size_t from, std::size_t to) {
-    if (marks == nullptr) return;
-    out_marks.insert(out_marks.end(), marks->begin() + static_cast<std::ptrdiff_t>(from),
-                     marks->begin() + static_cast<std::ptrdiff_t>(to));
-  };
-  for (; found != std::string::npos; found = text.find(pattern, begin)) {
-    out.append(text, begin, found - begin).append(content);
-    copy_marks(begin, found);
-    begin = found + pattern.size();
-    if (out.size() > limit) return false;
-    if (marks != nullptr) {
-      const auto first = marks->begin() + static_cast<std::ptrdiff_t>(found);
-      const auto last = first + static_cast<std::ptrdiff_t>(pattern.size());
-      out_marks.insert(out_marks.end(), content.size(), *std::min_element(first, last));
-    }
-  }
-  out.append(text, begin);
-  copy_marks(begin, text.size());
-  text = std::move(out);
-  if (marks != nullptr) *marks = std::move(out_marks);
   return true;
 }
 
@@ -140,7 +122,7 @@ Result<std::unique_ptr<Tokenizer::State>> Tokenizer::State::open(std::vector<std
                         std::string(file));
     }
     if ((flags & token_flag::kNormalized) != 0) {
-      APR_ASSIGN(token.text, state->normalize(token.text, nullptr));
+      APR_ASSIGN(token.text, normalize_text(state->settings.normalizer, token.text, nullptr));
       state->normalized_tokens.add(std::move(token));
     } else {
       state->raw_tokens.add(std::move(token));
@@ -160,42 +142,34 @@ Result<std::unique_ptr<Tokenizer::State>> Tokenizer::State::open(std::vector<std
     const bool is_model = id && (table.flags(*id) & token_flag::kModel) != 0;
     state->byte_ids[byte] = is_model ? static_cast<TokenId>(*id) : -1;
   }
+  if (state->settings.word_piece) APR_TRY(state->measure_pieces(file));
   state->kind = describe(state->settings);
   return state;
 }
 
-Result<std::string> Tokenizer::State::normalize(std::string_view text,
-                                                std::vector<std::uint8_t>* marks) const {
-  std::string out(text);
-  const std::size_t limit = 8 * text.size() + 65536;
-  for (const NormalizerStep& step : settings.normalizer) {
-    switch (step.kind) {
-      case NormalizerStep::Kind::nfc:
-        out = nfc(out, marks);
-        break;
-      case NormalizerStep::Kind::replace:
-        if (!replace_all(out, step.pattern, step.content, marks, limit)) {
-          return make_error(ErrorCode::unsupported,
-                            "the tokenizer's normalizer makes a text more than eight times longer");
-        }
-        break;
-      case NormalizerStep::Kind::prepend:
-        if (out.empty()) break;
-        if (marks != nullptr) {
-          const std::uint8_t first = marks->front();
-          marks->insert(marks->begin(), step.content.size(), first);
-        }
-        out.insert(0, step.content);
-        break;
-    }
+Status Tokenizer::State::measure_pieces(std::string_view file) {
+  std::size_t total = 0;
+  for (std::uint32_t id = 0; id < table.tokens(); ++id) {
+    if ((table.flags(id) & token_flag::kModel) == 0) continue;
+    const std::size_t size = table.token(id).size();
+    total += size;
+    longest_piece = std::max(longest_piece, size);
   }
-  return out;
+  if (total > kMaxPieceText) {
+    return make_error(
+        ErrorCode::unsupported,
+        cat("the WordPiece vocabulary has more than ", kMaxPieceText >> 20, " MiB of text"),
+        std::string(file));
+  }
+  return {};
 }
 
 std::string Tokenizer::State::bytes_of(std::uint32_t id, bool is_first) const {
   std::string text(table.token(id));
-  if ((table.flags(id) & token_flag::kAdded) != 0) return text;
+  const bool is_added = (table.flags(id) & token_flag::kAdded) != 0;
   for (const DecoderStep& step : settings.decoder) {
+    // Added tokens are their own text, but stand between blanks where words do.
+    if (is_added && step.kind != DecoderStep::Kind::word_piece) continue;
     switch (step.kind) {
       case DecoderStep::Kind::byte_level: {
         std::string bytes_spelled;
@@ -216,6 +190,19 @@ std::string Tokenizer::State::bytes_of(std::uint32_t id, bool is_first) const {
         strip_start(text, step.content, step.start);
         strip_stop(text, step.content, step.stop);
         break;
+      case DecoderStep::Kind::word_piece:
+        if (!is_first) {
+          if (text.starts_with(step.pattern)) {
+            text.erase(0, step.pattern.size());
+          } else {
+            text.insert(0, 1, ' ');
+          }
+        }
+        if (step.cleanup) {
+          clean_up_blanks(text);
+          replace_all(text, " do not", " don't");
+        }
+        break;
       case DecoderStep::Kind::fuse:
         return text;
     }
@@ -233,16 +220,13 @@ Tokenizer::~Tokenizer() = default;
 
 namespace {
 
-/// The name of a file that lies beside `file`, whose own name may be told with its package's:
-/// "model.apr: vocab.json".
-std::string beside(std::string_view file, std::string_view name) {
-  const auto end = file.rfind(": ");
-  return end == std::string_view::npos ? std::string(name) : cat(file.substr(0, end + 2), name);
+Result<Json> read_beside(std::string_view text, std::string_view file, std::string_view name) {
+  if (text.empty()) return Json();
+  return parse_json(text, beside(file, name));
 }
 
 Result<Json> read_config(std::string_view text, std::string_view file) {
-  if (text.empty()) return Json();
-  return parse_json(text, beside(file, "tokenizer_config.json"));
+  return read_beside(text, file, "tokenizer_config.json");
 }
 
 Result<std::vector<std::byte>> table_of(const Json& json, const Json& config,
@@ -270,13 +254,27 @@ Result<Tokenizer> Tokenizer::from_vocab_merges(std::string_view vocab_json,
                                                std::string_view pattern, std::string_view file) {
   APR_ASSIGN(Json vocab, parse_json(vocab_json, file));
   APR_ASSIGN(const Json config, read_config(tokenizer_config_json, file));
-  Json added;
-  if (!added_tokens_json.empty()) {
-    APR_ASSIGN(added, parse_json(added_tokens_json, beside(file, "added_tokens.json")));
-  }
+  APR_ASSIGN(const Json added, read_beside(added_tokens_json, file, "added_tokens.json"));
   APR_ASSIGN(const Json json,
              tokenizer_json_from_vocab(std::move(vocab), merges_txt, added, config, pattern, file));
   APR_ASSIGN(std::vector<std::byte> table, table_of(json, config, file));
+  Tokenizer tokenizer;
+  APR_ASSIGN(tokenizer.state_, State::open(std::move(table), file));
+  return tokenizer;
+}
+
+Result<Tokenizer> Tokenizer::from_vocab_txt(std::string_view vocab_txt,
+                                            std::string_view tokenizer_config_json,
+                                            std::string_view special_tokens_map_json,
+                                            std::string_view added_tokens_json,
+                                            std::string_view file) {
+  VocabTxtFiles files{vocab_txt, {}, {}, {}, file};
+  APR_ASSIGN(files.config, read_config(tokenizer_config_json, file));
+  APR_ASSIGN(files.special_tokens_map,
+             read_beside(special_tokens_map_json, file, "special_tokens_map.json"));
+  APR_ASSIGN(files.added_tokens, read_beside(added_tokens_json, file, "added_tokens.json"));
+  APR_ASSIGN(const TokenizerParts parts, read_vocab_txt(files));
+  APR_ASSIGN(std::vector<std::byte> table, TokenizerTable::build(parts, file));
   Tokenizer tokenizer;
   APR_ASSIGN(tokenizer.state_, State::open(std::move(table), file));
   return tokenizer;
@@ -317,6 +315,7 @@ Result<std::string> Tokenizer::decode(std::span<const TokenId> ids, bool skip_sp
       replace_all(text, step.pattern, step.content);
     }
   }
+  if (state_->settings.clean_up) clean_up_blanks(text);
   return text;
 }
 
@@ -350,6 +349,24 @@ std::optional<TokenId> Tokenizer::bos() const {
 }
 std::optional<TokenId> Tokenizer::eos() const {
   return state_->settings.eos;
+}
+std::optional<TokenId> Tokenizer::pad() const {
+  return state_->settings.pad;
+}
+std::optional<TokenId> Tokenizer::cls() const {
+  return state_->settings.cls;
+}
+std::optional<TokenId> Tokenizer::sep() const {
+  return state_->settings.sep;
+}
+std::optional<TokenId> Tokenizer::mask() const {
+  return state_->settings.mask;
+}
+std::optional<TokenId> Tokenizer::unk() const {
+  return state_->settings.unknown;
+}
+bool Tokenizer::is_word_piece() const {
+  return state_->settings.word_piece;
 }
 std::string_view Tokenizer::kind() const {
   return state_->kind;

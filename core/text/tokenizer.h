@@ -17,9 +17,16 @@
 
 namespace apr {
 
-/// Byte-level BPE (GPT-2, Qwen2, Llama-3 patterns) or SentencePiece-style BPE with byte fallback,
-/// as a Hugging Face tokenizer.json describes it. Immutable; safe to use from many threads.
-/// Encoding takes time linear in the text (n log n in the longest run the pattern leaves whole).
+/// One text or two as a model reads them, and which of them each id belongs to.
+struct Encoding {
+  std::vector<TokenId> ids;
+  std::vector<std::int32_t> types;  ///< token type of each id
+};
+
+/// Byte-level BPE (GPT-2, Qwen2, Llama-3 patterns), SentencePiece-style BPE with byte fallback or
+/// WordPiece, as a Hugging Face tokenizer.json describes it. Immutable; safe to use from many
+/// threads. Encoding takes time linear in the text (n log n in the longest run the pattern leaves
+/// whole).
 class APR_API Tokenizer {
  public:
   /// Errors name the field of the file that is missing, malformed or unsupported.
@@ -33,17 +40,28 @@ class APR_API Tokenizer {
                                              std::string_view added_tokens_json,
                                              std::string_view tokenizer_config_json,
                                              std::string_view pattern, std::string_view file);
+  /// From the files of BERT's older layout: vocab.txt and (may be empty) tokenizer_config.json,
+  /// special_tokens_map.json and added_tokens.json.
+  static Result<Tokenizer> from_vocab_txt(std::string_view vocab_txt,
+                                          std::string_view tokenizer_config_json,
+                                          std::string_view special_tokens_map_json,
+                                          std::string_view added_tokens_json,
+                                          std::string_view file);
   /// The table that to_binary() made: opened without parsing a vocabulary. The bytes are copied or
   /// borrowed as the implementation likes; they must outlive the tokenizer.
   static Result<Tokenizer> from_binary(std::span<const std::byte> table, std::string_view file);
   std::vector<std::byte> to_binary() const;
 
   struct EncodeOptions {
-    bool add_special = true;     ///< BOS/EOS as the tokenizer's own post-processor adds them
+    bool add_special = true;     ///< what the tokenizer's own post-processor puts around texts
     bool parse_special = false;  ///< recognise special tokens written out in the text
   };
   /// Any bytes are accepted; invalid UTF-8 survives decode(encode(x)) for byte-level tokenizers.
   Result<std::vector<TokenId>> encode(std::string_view text, const EncodeOptions& options) const;
+  /// A text and perhaps a second one, with token types as the post-processor gives them: BERT has
+  /// 0 for a single text and the first of two, 1 for the second.
+  Result<Encoding> encode_pair(std::string_view first, std::optional<std::string_view> second,
+                               const EncodeOptions& options) const;
   /// Special tokens are recognised in the trusted spans only.
   Result<std::vector<TokenId>> encode(const MarkedText& text, bool add_special) const;
 
@@ -59,6 +77,12 @@ class APR_API Tokenizer {
   bool is_special(TokenId id) const;
   std::optional<TokenId> bos() const;
   std::optional<TokenId> eos() const;
+  std::optional<TokenId> pad() const;
+  std::optional<TokenId> cls() const;
+  std::optional<TokenId> sep() const;
+  std::optional<TokenId> mask() const;
+  std::optional<TokenId> unk() const;
+  bool is_word_piece() const;
   std::string_view kind() const;  ///< "byte-level BPE, qwen2 pattern", for reports
 
   Tokenizer(Tokenizer&&) noexcept;

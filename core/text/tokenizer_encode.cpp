@@ -5,27 +5,41 @@
 
 #include "core/base/cat.h"
 #include "core/text/bpe.h"
+#include "core/text/normalizer.h"
 #include "core/text/tokenizer.h"
 #include "core/text/tokenizer_state.h"
 #include "core/text/unicode.h"
 #include "core/text/utf8.h"
+#include "core/text/wordpiece.h"
 
 namespace apr {
 
 /// One call of encode(): the tokenizer's tables and the memory that its steps share.
 class TokenizerEncoder {
  public:
+  struct Text {
+    std::string_view text;
+    TrustMarks trust;
+  };
   TokenizerEncoder(const Tokenizer& tokenizer, std::vector<TokenId>& out);
-  Status encode(std::string_view text, const TrustMarks& trust);
-  void append(std::span<const TokenId> ids) { out_.insert(out_.end(), ids.begin(), ids.end()); }
-  const TokenizerSettings& settings() const;
+  /// The tokenizer's template for one text or two, filled; `types` may be null.
+  Status fill(const Text& first, const Text* second, bool add_special,
+              std::vector<std::int32_t>* types);
 
  private:
+  Status encode(std::string_view text, const TrustMarks& trust);
   Status encode_run(std::string_view text, const TrustMarks& trust, bool is_first);
   Status pre_tokenize(std::size_t step, std::string_view text, bool is_first);
   Status cut_delimiter(std::size_t step, std::string_view text, bool is_first);
   Status cut_digits(std::size_t step, std::string_view text, bool is_first);
+  /// What a character is to a step that looks at one at a time.
+  enum class Sort : std::uint8_t { dropped, run, other_run, alone };
+  template <typename SortOf>
+  Status cut_characters(std::size_t step, std::string_view text, bool is_first,
+                        const SortOf& sort_of);
+  Status cut_punctuation(std::size_t step, std::string_view text, bool is_first);
   Status encode_word(std::string_view word);
+  Status encode_pieces(std::string_view word);
   Status push_bytes(std::string_view word);
   Status push_characters(std::string_view word);
   Status push_unknown(std::string_view character);
@@ -34,15 +48,53 @@ class TokenizerEncoder {
   const Tokenizer::State& state_;
   std::vector<TokenId>& out_;
   BpeMerger merger_;
+  std::optional<WordPieceMatcher> matcher_;
   std::vector<TokenId> symbols_;
   std::string spelling_;
 };
 
-TokenizerEncoder::TokenizerEncoder(const Tokenizer& tokenizer, std::vector<TokenId>& out)
-    : state_(*tokenizer.state_), out_(out) {}
+namespace {
 
-const TokenizerSettings& TokenizerEncoder::settings() const {
-  return state_.settings;
+bool is_space(char32_t code) {
+  return (character_classes(code) & char_class::kSpace) != 0;
+}
+
+/// Punctuation as BERT has it: with all of ASCII's signs, also those that are symbols.
+bool is_mark(char32_t code) {
+  if (code < 0x80) {
+    return (code >= '!' && code <= '/') || (code >= ':' && code <= '@') ||
+           (code >= '[' && code <= '`') || (code >= '{' && code <= '~');
+  }
+  return is_punctuation(category_of(code));
+}
+
+}  // namespace
+
+TokenizerEncoder::TokenizerEncoder(const Tokenizer& tokenizer, std::vector<TokenId>& out)
+    : state_(*tokenizer.state_), out_(out) {
+  if (state_.settings.word_piece) {
+    matcher_.emplace(state_.table, state_.settings.subword_prefix, state_.longest_piece);
+  }
+}
+
+Status TokenizerEncoder::fill(const Text& first, const Text* second, bool add_special,
+                              std::vector<std::int32_t>* types) {
+  const Template& pieces = second == nullptr ? state_.settings.single : state_.settings.pair;
+  for (const TemplatePiece& piece : pieces) {
+    switch (piece.kind) {
+      case TemplatePiece::Kind::token:
+        if (add_special) out_.push_back(piece.id);
+        break;
+      case TemplatePiece::Kind::first:
+        APR_TRY(encode(first.text, first.trust));
+        break;
+      case TemplatePiece::Kind::second:
+        APR_TRY(encode(second->text, second->trust));
+        break;
+    }
+    if (types != nullptr) types->resize(out_.size(), piece.type);
+  }
+  return {};
 }
 
 Status TokenizerEncoder::encode(std::string_view text, const TrustMarks& trust) {
@@ -61,7 +113,8 @@ Status TokenizerEncoder::encode_run(std::string_view text, const TrustMarks& tru
   std::vector<std::uint8_t> marks;
   const bool needs_marks = !trust.marks.empty() && state_.normalized_tokens.any_special();
   if (needs_marks) marks.assign(trust.marks.begin(), trust.marks.end());
-  APR_ASSIGN(const std::string normalized, state_.normalize(text, needs_marks ? &marks : nullptr));
+  APR_ASSIGN(const std::string normalized,
+             normalize_text(state_.settings.normalizer, text, needs_marks ? &marks : nullptr));
   if (state_.normalized_tokens.empty()) return pre_tokenize(0, normalized, is_first);
   const TrustMarks normalized_trust{marks, trust.all};
   for (const TextPiece& piece : state_.normalized_tokens.split(normalized, normalized_trust)) {
@@ -111,8 +164,68 @@ Status TokenizerEncoder::pre_tokenize(std::size_t index, std::string_view text, 
       }
       return step.cuts ? cut_pattern(text) : pre_tokenize(index + 1, text, is_first);
     }
+    case PreTokenizerStep::Kind::white_space:
+      return cut_characters(index, text, is_first, [](char32_t code) {
+        return is_space(code) ? Sort::dropped : Sort::run;
+      });
+    case PreTokenizerStep::Kind::word_runs:
+      return cut_characters(index, text, is_first, [](char32_t code) {
+        const std::uint8_t classes = character_classes(code);
+        if ((classes & char_class::kWord) != 0) return Sort::run;
+        return (classes & char_class::kSpace) != 0 ? Sort::dropped : Sort::other_run;
+      });
+    case PreTokenizerStep::Kind::bert:
+      return cut_characters(index, text, is_first, [](char32_t code) {
+        if (is_space(code)) return Sort::dropped;
+        return is_mark(code) ? Sort::alone : Sort::run;
+      });
+    case PreTokenizerStep::Kind::punctuation:
+      return cut_punctuation(index, text, is_first);
   }
   return {};
+}
+
+/// Cuts between characters of different sorts, and around those that stand alone.
+template <typename SortOf>
+Status TokenizerEncoder::cut_characters(std::size_t index, std::string_view text, bool is_first,
+                                        const SortOf& sort_of) {
+  std::size_t begin = 0;
+  Sort run = Sort::dropped;
+  const auto finish = [&](std::size_t end) -> Status {
+    const std::size_t from = std::exchange(begin, end);
+    if (run == Sort::dropped) return {};
+    return pre_tokenize(index + 1, text.substr(from, end - from), is_first && from == 0);
+  };
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Character character = utf8_at(text, i);
+    const Sort sort = sort_of(character.code);
+    if (sort != run || sort == Sort::alone) {
+      APR_TRY(finish(i));
+      run = sort;
+    }
+    i += character.size;
+  }
+  return finish(text.size());
+}
+
+Status TokenizerEncoder::cut_punctuation(std::size_t index, std::string_view text, bool is_first) {
+  const PreTokenizerStep::Join join_kind = state_.settings.pre_tokenizer[index].join;
+  std::size_t begin = 0;
+  const auto word = [&](std::size_t end) -> Status {
+    const std::size_t from = std::exchange(begin, end);
+    return pre_tokenize(index + 1, text.substr(from, end - from), is_first && from == 0);
+  };
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Character character = utf8_at(text, i);
+    const std::size_t after = i + character.size;
+    if (is_mark(character.code)) {
+      if (join_kind != PreTokenizerStep::Join::with_previous) APR_TRY(word(i));
+      if (join_kind == PreTokenizerStep::Join::removed) begin = after;
+      if (join_kind != PreTokenizerStep::Join::with_next) APR_TRY(word(after));
+    }
+    i = after;
+  }
+  return word(text.size());
 }
 
 Status TokenizerEncoder::cut_delimiter(std::size_t index, std::string_view text, bool is_first) {
@@ -173,6 +286,7 @@ Status TokenizerEncoder::encode_word(std::string_view word) {
     return make_error(ErrorCode::unsupported,
                       cat("a run of ", word.size(), " bytes without a word boundary is too long"));
   }
+  if (matcher_) return encode_pieces(word);
   const bool byte_level = state_.settings.byte_level();
   if (state_.settings.ignore_merges && word.size() <= kMaxTokenBytes) {
     std::string_view spelling = word;
@@ -190,6 +304,14 @@ Status TokenizerEncoder::encode_word(std::string_view word) {
   APR_TRY(byte_level ? push_bytes(word) : push_characters(word));
   merger_.merge(state_.table, symbols_);
   out_.insert(out_.end(), symbols_.begin(), symbols_.end());
+  return {};
+}
+
+Status TokenizerEncoder::encode_pieces(std::string_view word) {
+  std::uint64_t characters = 0;
+  for (std::size_t i = 0; i < word.size(); i += utf8_at(word, i).size) ++characters;
+  const bool fits = characters <= state_.settings.max_word_characters;
+  if (!fits || !matcher_->match(word, out_)) out_.push_back(*state_.settings.unknown);
   return {};
 }
 
@@ -250,10 +372,20 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text,
                                                const EncodeOptions& options) const {
   std::vector<TokenId> ids;
   TokenizerEncoder encoder(*this, ids);
-  if (options.add_special) encoder.append(encoder.settings().prefix);
-  APR_TRY(encoder.encode(text, {{}, options.parse_special}));
-  if (options.add_special) encoder.append(encoder.settings().suffix);
+  APR_TRY(encoder.fill({text, {{}, options.parse_special}}, nullptr, options.add_special, nullptr));
   return ids;
+}
+
+Result<Encoding> Tokenizer::encode_pair(std::string_view first,
+                                        std::optional<std::string_view> second,
+                                        const EncodeOptions& options) const {
+  Encoding encoding;
+  TokenizerEncoder encoder(*this, encoding.ids);
+  const TrustMarks trust{{}, options.parse_special};
+  const TokenizerEncoder::Text second_text{second.value_or(std::string_view()), trust};
+  APR_TRY(encoder.fill({first, trust}, second ? &second_text : nullptr, options.add_special,
+                       &encoding.types));
+  return encoding;
 }
 
 Result<std::vector<TokenId>> Tokenizer::encode(const MarkedText& text, bool add_special) const {
@@ -269,9 +401,7 @@ Result<std::vector<TokenId>> Tokenizer::encode(const MarkedText& text, bool add_
     }
     trust.marks = marks;
   }
-  if (add_special) encoder.append(encoder.settings().prefix);
-  APR_TRY(encoder.encode(text.text(), trust));
-  if (add_special) encoder.append(encoder.settings().suffix);
+  APR_TRY(encoder.fill({text.text(), trust}, nullptr, add_special, nullptr));
   return ids;
 }
 

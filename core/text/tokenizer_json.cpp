@@ -1,14 +1,13 @@
 #include "core/text/tokenizer_json.h"
 
-#include <charconv>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/base/cat.h"
 #include "core/text/tokenizer_settings.h"
+#include "core/text/tokenizer_template.h"
 
 namespace apr {
 
@@ -41,7 +40,7 @@ class PartsReader {
     APR_ASSIGN(const std::vector<std::byte> bytes, TokenizerTable::build(parts_, file_));
     APR_ASSIGN(const TokenizerTable index, TokenizerTable::open(bytes, file_));
     index_ = &index;
-    APR_TRY(read_merges());
+    if (!model_is_word_piece()) APR_TRY(read_merges());
     APR_TRY(read_settings());
     index_ = nullptr;
     return std::move(parts_);
@@ -54,10 +53,15 @@ class PartsReader {
   Status read_merges();
   Status add_merge(std::string_view left, std::string_view right, std::size_t rank);
   Status read_settings();
-  Status read_post_processor(const Json& json, const std::string& field,
-                             TokenizerSettings& settings, int nesting);
-  Status read_template(const Json& json, const std::string& field, TokenizerSettings& settings);
   void apply_config(TokenizerSettings& settings) const;
+  Result<Json> normalizer() const;
+  Status read_word_piece(TokenizerSettings& settings) const;
+  /// A file without a type is told by the one field that only WordPiece has.
+  bool model_is_word_piece() const {
+    const Json& type = model_["type"];
+    return type.is_null() ? model_.contains("max_input_chars_per_word")
+                          : type.as_string() == "WordPiece";
+  }
 
   Status put_token(std::string_view spelling, const Json& id, std::uint8_t flags,
                    const std::string& field);
@@ -85,10 +89,13 @@ class PartsReader {
 
 Status PartsReader::check_model() const {
   if (!model_.is_object()) return malformed("model", "there is none", file_);
+  if (!model_["vocab"].is_object()) return malformed("model.vocab", "expected an object", file_);
+  if (model_is_word_piece()) return {};
   const Json& type = model_["type"];
   if (!type.is_null() && type.as_string() != "BPE") {
-    return unsupported("model.type",
-                       cat("\"", type.as_string(), "\" is not supported, only \"BPE\""), file_);
+    return unsupported(
+        "model.type",
+        cat("\"", type.as_string(), "\" is not supported, only \"BPE\" and \"WordPiece\""), file_);
   }
   if (model_["dropout"].as_number() != 0) {
     return unsupported("model.dropout", "encoding must not be random", file_);
@@ -100,7 +107,6 @@ Status PartsReader::check_model() const {
           cat(quoted(model_[name].as_string()), " is not supported, only an empty one"), file_);
     }
   }
-  if (!model_["vocab"].is_object()) return malformed("model.vocab", "expected an object", file_);
   if (!model_["merges"].is_array()) return malformed("model.merges", "expected a list", file_);
   return {};
 }
@@ -225,164 +231,149 @@ Status PartsReader::read_merges() {
   return {};
 }
 
-Status PartsReader::read_template(const Json& json, const std::string& field,
-                                  TokenizerSettings& settings) {
-  bool seen_text = false;
-  if (json["single"].size() > 64) return unsupported(field + ".single", "too many pieces", file_);
-  for (const Json& piece : json["single"].as_array()) {
-    if (const Json* sequence = piece.find("Sequence")) {
-      if (seen_text || (*sequence)["id"].as_string() != "A") {
-        return unsupported(field + ".single", "expected the sequence A once", file_);
-      }
-      seen_text = true;
-      continue;
-    }
-    const Json* special = piece.find("SpecialToken");
-    if (special == nullptr) return malformed(field + ".single", "unknown piece", file_);
-    const std::string& name = (*special)["id"].as_string();
-    const Json& ids = json["special_tokens"][name]["ids"];
-    if (!ids.is_array()) {
-      return malformed(field + ".special_tokens", cat("there is no ", quoted(name)), file_);
-    }
-    for (const Json& id : ids.as_array()) {
-      if (!id.is_integer() || id.as_integer() < 0 ||
-          id.as_integer() >= std::int64_t{index_->tokens()}) {
-        return malformed(field + ".special_tokens",
-                         cat("the id of ", quoted(name), " is not in the vocabulary"), file_);
-      }
-      (seen_text ? settings.suffix : settings.prefix)
-          .push_back(static_cast<TokenId>(id.as_integer()));
-    }
-  }
-  if (!seen_text) return malformed(field + ".single", "the text itself is missing", file_);
-  return {};
+/// What Hugging Face's classes for Llama and Gemma put around texts, by these two switches of
+/// theirs.
+Templates bos_eos_templates(std::optional<TokenId> bos, std::optional<TokenId> eos) {
+  using Kind = TemplatePiece::Kind;
+  Templates made{{}, {}};
+  const auto add = [&](Template& pieces, Kind kind, std::int32_t type) {
+    if (bos) pieces.push_back({Kind::token, *bos, type});
+    pieces.push_back({kind, 0, type});
+    if (eos) pieces.push_back({Kind::token, *eos, type});
+  };
+  add(made.single, Kind::first, 0);
+  add(made.pair, Kind::first, 0);
+  add(made.pair, Kind::second, 1);
+  return made;
 }
 
-Status PartsReader::read_post_processor(const Json& json, const std::string& field,
-                                        TokenizerSettings& settings, int nesting) {
-  if (json.is_null()) return {};
-  const std::string& type = json["type"].as_string();
-  if (type == "ByteLevel") return {};  // trims offsets, which are not kept
-  if (type == "TemplateProcessing") {
-    if (!settings.prefix.empty() || !settings.suffix.empty()) {
-      return unsupported(field, "two templates in one tokenizer", file_);
-    }
-    return read_template(json, field, settings);
-  }
-  if (type == "Sequence" && nesting < 4) {
-    const JsonArray& list = json["processors"].as_array();
-    for (std::size_t i = 0; i < list.size(); ++i) {
-      APR_TRY(
-          read_post_processor(list[i], cat(field, ".processors[", i, "]"), settings, nesting + 1));
-    }
-    return {};
-  }
-  return unsupported(field, cat("type \"", type, "\" is not supported"), file_);
-}
-
-/// Hugging Face's Llama and Gemma classes rebuild the template from these two switches.
 void PartsReader::apply_config(TokenizerSettings& settings) const {
   settings.bos = config_token("bos_token");
   settings.eos = config_token("eos_token");
+  settings.pad = config_token("pad_token");
+  settings.cls = config_token("cls_token");
+  settings.sep = config_token("sep_token");
+  settings.mask = config_token("mask_token");
+  using Kind = TemplatePiece::Kind;
+  const auto single_begins = [&]() -> std::optional<TokenId> {
+    if (settings.single.size() < 2 || settings.single[0].kind != Kind::token) return std::nullopt;
+    return settings.single[0].id;
+  };
   const std::string_view name = config_["tokenizer_class"].as_string();
   if (name.starts_with("LlamaTokenizer") || name.starts_with("CodeLlamaTokenizer") ||
       name.starts_with("GemmaTokenizer")) {
-    if (const Json& add = config_["add_bos_token"]; add.is_boolean() && settings.bos) {
-      settings.prefix.clear();
-      if (add.as_boolean()) settings.prefix.push_back(*settings.bos);
-    }
-    if (const Json& add = config_["add_eos_token"]; add.is_boolean() && settings.eos) {
-      settings.suffix.clear();
-      if (add.as_boolean()) settings.suffix.push_back(*settings.eos);
+    const Json& add_bos = config_["add_bos_token"];
+    const Json& add_eos = config_["add_eos_token"];
+    const bool has_bos = add_bos.is_boolean() && settings.bos;
+    const bool has_eos = add_eos.is_boolean() && settings.eos;
+    if (has_bos || has_eos) {
+      const auto before = single_begins();
+      const TemplatePiece& last = settings.single.back();
+      const auto after = last.kind == Kind::token ? std::optional(last.id) : std::nullopt;
+      const auto chosen = [](const Json& wanted, std::optional<TokenId> token) {
+        return wanted.as_boolean() ? token : std::nullopt;
+      };
+      auto made = bos_eos_templates(has_bos ? chosen(add_bos, settings.bos) : before,
+                                    has_eos ? chosen(add_eos, settings.eos) : after);
+      settings.single = std::move(made.single);
+      settings.pair = std::move(made.pair);
     }
   }
-  if (!config_.contains("bos_token") && settings.prefix.size() == 1) {
-    settings.bos = settings.prefix.front();
+  if (!config_.contains("bos_token") && !model_is_word_piece() && settings.single.size() > 1 &&
+      settings.single[1].kind == Kind::first) {
+    settings.bos = single_begins();
   }
+}
+
+/// BERT's classes take these from their configuration, whatever the tokenizer.json says.
+Result<Json> PartsReader::normalizer() const {
+  Json normalizer = json_["normalizer"];
+  if (normalizer["type"].as_string() != "BertNormalizer" ||
+      !is_bert_tokenizer_class(config_["tokenizer_class"].as_string())) {
+    return normalizer;
+  }
+  constexpr std::pair<std::string_view, std::string_view> kNames[] = {
+      {"do_lower_case", "lowercase"},
+      {"tokenize_chinese_chars", "handle_chinese_chars"},
+      {"strip_accents", "strip_accents"}};
+  for (const auto& [ours, theirs] : kNames) {
+    const Json* value = config_.find(ours);
+    if (value == nullptr) continue;
+    if (!value->is_boolean() && !(value->is_null() && ours == "strip_accents")) {
+      return malformed(ours, "expected true or false", beside(file_, "tokenizer_config.json"));
+    }
+    normalizer.set(theirs, *value);
+  }
+  return normalizer;
+}
+
+Status PartsReader::read_word_piece(TokenizerSettings& settings) const {
+  settings.word_piece = true;
+  const Json& prefix = model_["continuing_subword_prefix"];
+  if (!prefix.is_null() && !prefix.is_string()) {
+    return malformed("model.continuing_subword_prefix", "expected a string", file_);
+  }
+  settings.subword_prefix = prefix.is_null() ? "##" : prefix.as_string();
+  if (settings.subword_prefix.size() > kMaxSubwordPrefix) {
+    return unsupported("model.continuing_subword_prefix",
+                       cat("it has more than ", kMaxSubwordPrefix, " bytes"), file_);
+  }
+  const Json& most = model_["max_input_chars_per_word"];
+  if (!most.is_null() && (!most.is_integer() || most.as_integer() < 0)) {
+    return malformed("model.max_input_chars_per_word", "expected a number of characters", file_);
+  }
+  settings.max_word_characters = static_cast<std::uint64_t>(most.as_integer(100));
+  if (settings.byte_level()) {
+    return unsupported("pre_tokenizer", "ByteLevel does not go with a WordPiece model", file_);
+  }
+  settings.clean_up = config_["clean_up_tokenization_spaces"].as_boolean();
+  const auto by_name = [&](std::optional<TokenId>& role, std::string_view spelling) {
+    const auto id = index_->find(spelling);
+    if (!role && id) role = static_cast<TokenId>(*id);
+  };
+  by_name(settings.pad, "[PAD]");
+  by_name(settings.cls, "[CLS]");
+  by_name(settings.sep, "[SEP]");
+  by_name(settings.mask, "[MASK]");
+  return {};
 }
 
 Status PartsReader::read_settings() {
   TokenizerSettings settings;
-  APR_ASSIGN(settings.normalizer, read_normalizer(json_["normalizer"], file_));
+  APR_ASSIGN(const Json normalizer_json, normalizer());
+  APR_ASSIGN(settings.normalizer, read_normalizer(normalizer_json, file_));
   APR_ASSIGN(settings.pre_tokenizer, read_pre_tokenizer(json_["pre_tokenizer"], file_));
   APR_ASSIGN(settings.decoder, read_decoder(json_["decoder"], file_));
   if (settings.decoder.empty()) {
     return unsupported("decoder", "there is none, so ids could not be turned back into text",
                        file_);
   }
-  APR_TRY(read_post_processor(json_["post_processor"], "post_processor", settings, 0));
+  APR_ASSIGN(auto templates, read_post_processor(json_["post_processor"], index_->tokens(), file_));
+  if (templates) {
+    settings.single = std::move(templates->single);
+    settings.pair = std::move(templates->pair);
+  }
   apply_config(settings);
-  if (const Json& unknown = model_["unk_token"]; !unknown.is_null()) {
-    const auto id = index_->find(unknown.as_string());
+  const Json& unknown = model_["unk_token"];
+  if (!unknown.is_null() || model_is_word_piece()) {
+    const std::string spelling = unknown.is_null() ? "[UNK]" : unknown.as_string();
+    const auto id = index_->find(spelling);
     if (!id) {
-      return malformed("model.unk_token",
-                       cat(quoted(unknown.as_string()), " is not in the vocabulary"), file_);
+      return malformed("model.unk_token", cat(quoted(spelling), " is not in the vocabulary"),
+                       file_);
     }
     settings.unknown = static_cast<TokenId>(*id);
   }
-  settings.fuse_unknown = model_["fuse_unk"].as_boolean();
-  settings.byte_fallback = model_["byte_fallback"].as_boolean();
-  settings.ignore_merges = model_["ignore_merges"].as_boolean();
+  if (model_is_word_piece()) {
+    APR_TRY(read_word_piece(settings));
+  } else {
+    settings.fuse_unknown = model_["fuse_unk"].as_boolean();
+    settings.byte_fallback = model_["byte_fallback"].as_boolean();
+    settings.ignore_merges = model_["ignore_merges"].as_boolean();
+  }
   parts_.settings =
-      write_settings(settings, json_["normalizer"], json_["pre_tokenizer"], json_["decoder"]);
+      write_settings(settings, normalizer_json, json_["pre_tokenizer"], json_["decoder"]);
   return {};
-}
-
-struct KnownPattern {
-  std::string_view name;
-  std::string_view tokenizer_class;
-  std::string_view regex;
-  bool nfc;
-};
-
-constexpr KnownPattern kKnownPatterns[] = {
-    {"qwen2", "Qwen2Tokenizer",
-     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| "
-     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
-     "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-     true},
-    {"gpt-2", "GPT2Tokenizer",
-     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", false},
-    {"llama-3", "",
-     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+"
-     "[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-     false},
-};
-
-const KnownPattern* find_pattern(std::string_view name, std::string_view tokenizer_class) {
-  if (tokenizer_class.ends_with("Fast")) tokenizer_class.remove_suffix(4);
-  for (const KnownPattern& known : kKnownPatterns) {
-    if (name.empty() ? !tokenizer_class.empty() && known.tokenizer_class == tokenizer_class
-                     : known.name == name) {
-      return &known;
-    }
-  }
-  return nullptr;
-}
-
-Json added_token(std::string_view content, Json id, bool special) {
-  return Json::object(
-      {{"id", std::move(id)}, {"content", content}, {"special", special}, {"normalized", false}});
-}
-
-/// From tokenizer_config.json's added_tokens_decoder and an added_tokens.json, each token once.
-Json added_tokens_of(const Json& added_tokens, const Json& config) {
-  Json list = Json::array();
-  const Json& decoder = config["added_tokens_decoder"];
-  std::set<std::string_view> known;
-  for (const auto& [key, token] : decoder.as_object()) {
-    Json entry = token;
-    std::int64_t id = 0;
-    const auto parsed = std::from_chars(key.data(), key.data() + key.size(), id);
-    const bool whole = parsed.ec == std::errc() && parsed.ptr == key.data() + key.size();
-    entry.set("id", whole ? Json(id) : Json(key));
-    known.insert(token["content"].as_string());
-    list.push_back(std::move(entry));
-  }
-  for (const auto& [content, id] : added_tokens.as_object()) {
-    if (!known.contains(content)) list.push_back(added_token(content, id, true));
-  }
-  return list;
 }
 
 }  // namespace
@@ -390,44 +381,6 @@ Json added_tokens_of(const Json& added_tokens, const Json& config) {
 Result<TokenizerParts> read_tokenizer_json(const Json& json, const Json& config,
                                            std::string_view file) {
   return PartsReader(json, config, file).read();
-}
-
-Result<Json> tokenizer_json_from_vocab(Json vocab, std::string_view merges,
-                                       const Json& added_tokens, const Json& config,
-                                       std::string_view pattern, std::string_view file) {
-  const KnownPattern* known = find_pattern(pattern, config["tokenizer_class"].as_string());
-  if (known == nullptr) {
-    return make_error(ErrorCode::unsupported,
-                      cat("it is not known how to cut text for tokenizer class \"",
-                          config["tokenizer_class"].as_string(), "\""),
-                      std::string(file), "give the model a tokenizer.json");
-  }
-  Json list = Json::array();
-  for (std::size_t line = 1; !merges.empty(); ++line) {
-    const std::size_t end = merges.find('\n');
-    std::string_view text = merges.substr(0, end);
-    merges.remove_prefix(end == std::string_view::npos ? merges.size() : end + 1);
-    if (text.ends_with('\r')) text.remove_suffix(1);
-    if (text.empty() || (line == 1 && text.starts_with("#version"))) continue;
-    list.push_back(text);
-  }
-  const Json byte_level =
-      Json::object({{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}});
-  const Json split = Json::object({{"type", "Split"},
-                                   {"pattern", Json::object({{"Regex", known->regex}})},
-                                   {"behavior", "Isolated"},
-                                   {"invert", false}});
-  Json steps = Json::array();
-  steps.push_back(split);
-  steps.push_back(byte_level);
-  return Json::object(
-      {{"added_tokens", added_tokens_of(added_tokens, config)},
-       {"normalizer", known->nfc ? Json::object({{"type", "NFC"}}) : Json()},
-       {"pre_tokenizer", Json::object({{"type", "Sequence"}, {"pretokenizers", std::move(steps)}})},
-       {"decoder", byte_level},
-       {"model",
-        Json::object(
-            {{"type", "BPE"}, {"vocab", std::move(vocab)}, {"merges", std::move(list)}})}});
 }
 
 }  // namespace apr

@@ -115,26 +115,36 @@ Result<std::string> read_replacement(const Json& json, const std::string& field,
   return text;
 }
 
-Result<std::optional<TokenId>> read_id(const Json& json, std::string_view name,
-                                       std::uint32_t tokens, std::string_view file) {
-  const Json& id = json[name];
-  if (id.is_null()) return std::optional<TokenId>();
-  if (!id.is_integer() || id.as_integer() < 0 || id.as_integer() >= std::int64_t{tokens}) {
-    return malformed(name, "it is not an id of the vocabulary", file);
+/// A switch that must be there.
+Result<bool> read_switch(const Json& json, const std::string& field, std::string_view name,
+                         std::string_view file) {
+  if (!json[name].is_boolean()) {
+    return malformed(cat(field, ".", name), "expected true or false", file);
   }
-  return std::optional<TokenId>(static_cast<TokenId>(id.as_integer()));
+  return json[name].as_boolean();
 }
 
-Result<std::vector<TokenId>> read_ids(const Json& json, std::string_view name, std::uint32_t tokens,
-                                      std::string_view file) {
-  std::vector<TokenId> ids;
-  for (const Json& id : json[name].as_array()) {
-    if (!id.is_integer() || id.as_integer() < 0 || id.as_integer() >= std::int64_t{tokens}) {
-      return malformed(name, "it names an id that is not in the vocabulary", file);
-    }
-    ids.push_back(static_cast<TokenId>(id.as_integer()));
+Result<NormalizerStep> read_bert_normalizer(const Json& json, const std::string& field,
+                                            std::string_view file) {
+  NormalizerStep step;
+  step.kind = NormalizerStep::Kind::bert;
+  APR_ASSIGN(step.clean_text, read_switch(json, field, "clean_text", file));
+  APR_ASSIGN(step.space_ideographs, read_switch(json, field, "handle_chinese_chars", file));
+  APR_ASSIGN(step.lowercase, read_switch(json, field, "lowercase", file));
+  const Json& accents = json["strip_accents"];
+  if (!accents.is_null() && !accents.is_boolean()) {
+    return malformed(field + ".strip_accents", "expected true, false or null", file);
   }
-  return ids;
+  step.strip_accents = accents.as_boolean(step.lowercase);
+  return step;
+}
+
+std::optional<NormalForm> normal_form(std::string_view type) {
+  if (type == "NFC") return NormalForm::nfc;
+  if (type == "NFD") return NormalForm::nfd;
+  if (type == "NFKC") return NormalForm::nfkc;
+  if (type == "NFKD") return NormalForm::nfkd;
+  return std::nullopt;
 }
 
 }  // namespace
@@ -146,22 +156,36 @@ Result<std::vector<NormalizerStep>> read_normalizer(const Json& json, std::strin
       json, "normalizer", "normalizers", file,
       [&](const Json& step, const std::string& field) -> Status {
         const std::string& type = step["type"].as_string();
-        if (type == "NFC") {
-          steps.push_back({NormalizerStep::Kind::nfc, {}, {}});
+        NormalizerStep made;
+        if (const auto form = normal_form(type)) {
+          made.form = *form;
+        } else if (type == "Lowercase") {
+          made.kind = NormalizerStep::Kind::lowercase;
+        } else if (type == "StripAccents") {
+          made.kind = NormalizerStep::Kind::strip_accents;
+        } else if (type == "Strip") {
+          made.kind = NormalizerStep::Kind::strip;
+          APR_ASSIGN(made.strip_left, read_switch(step, field, "strip_left", file));
+          APR_ASSIGN(made.strip_right, read_switch(step, field, "strip_right", file));
+        } else if (type == "BertNormalizer") {
+          APR_ASSIGN(made, read_bert_normalizer(step, field, file));
         } else if (type == "Prepend") {
           const Json& content = step["prepend"];
           if (!content.is_string()) return malformed(field + ".prepend", "expected a string", file);
           if (content.as_string().size() > 64)
             return unsupported(field + ".prepend", "it is too long", file);
-          steps.push_back({NormalizerStep::Kind::prepend, {}, content.as_string()});
+          made.kind = NormalizerStep::Kind::prepend;
+          made.content = content.as_string();
         } else if (type == "Replace") {
-          APR_ASSIGN(std::string pattern, string_pattern(step, field, file));
+          made.kind = NormalizerStep::Kind::replace;
+          APR_ASSIGN(made.pattern, string_pattern(step, field, file));
           const Json& content = step["content"];
           if (!content.is_string()) return malformed(field + ".content", "expected a string", file);
-          steps.push_back({NormalizerStep::Kind::replace, std::move(pattern), content.as_string()});
+          made.content = content.as_string();
         } else {
           return unknown_type(field, step, file);
         }
+        steps.push_back(std::move(made));
         return {};
       },
       count));
@@ -196,6 +220,17 @@ Result<std::vector<PreTokenizerStep>> read_pre_tokenizer(const Json& json, std::
         } else if (type == "Digits") {
           step.kind = PreTokenizerStep::Kind::digits;
           step.individual = part["individual_digits"].as_boolean();
+        } else if (type == "BertPreTokenizer") {
+          step.kind = PreTokenizerStep::Kind::bert;
+        } else if (type == "WhitespaceSplit") {
+          step.kind = PreTokenizerStep::Kind::white_space;
+        } else if (type == "Whitespace") {
+          step.kind = PreTokenizerStep::Kind::word_runs;
+        } else if (type == "Punctuation") {
+          step.kind = PreTokenizerStep::Kind::punctuation;
+          if (part.contains("behavior")) {
+            APR_ASSIGN(step.join, read_join(part, field, file));
+          }
         } else {
           return unknown_type(field, part, file);
         }
@@ -243,6 +278,13 @@ Result<std::vector<DecoderStep>> read_decoder(const Json& json, std::string_view
           APR_ASSIGN(const auto prefix, read_prefix_scheme(part, field, file));
           step.content = " ";
           step.drop_first = prefix != PreTokenizerStep::Prefix::never;
+        } else if (type == "WordPiece") {
+          step.kind = DecoderStep::Kind::word_piece;
+          if (!part["prefix"].is_string()) {
+            return malformed(field + ".prefix", "expected a string", file);
+          }
+          step.pattern = part["prefix"].as_string();
+          APR_ASSIGN(step.cleanup, read_switch(part, field, "cleanup", file));
         } else {
           return unknown_type(field, part, file);
         }
@@ -251,52 +293,6 @@ Result<std::vector<DecoderStep>> read_decoder(const Json& json, std::string_view
       },
       count));
   return steps;
-}
-
-Result<TokenizerSettings> read_settings(std::string_view text, std::uint32_t tokens,
-                                        std::string_view file) {
-  JsonLimits limits;
-  limits.max_bytes = std::size_t{1} << 20;
-  limits.max_values = 100'000;
-  APR_ASSIGN(const Json json, parse_json(text, file, limits));
-  TokenizerSettings settings;
-  APR_ASSIGN(settings.normalizer, read_normalizer(json["normalizer"], file));
-  APR_ASSIGN(settings.pre_tokenizer, read_pre_tokenizer(json["pre_tokenizer"], file));
-  APR_ASSIGN(settings.decoder, read_decoder(json["decoder"], file));
-  APR_ASSIGN(settings.prefix, read_ids(json, "prefix", tokens, file));
-  APR_ASSIGN(settings.suffix, read_ids(json, "suffix", tokens, file));
-  APR_ASSIGN(settings.unknown, read_id(json, "unk", tokens, file));
-  APR_ASSIGN(settings.bos, read_id(json, "bos", tokens, file));
-  APR_ASSIGN(settings.eos, read_id(json, "eos", tokens, file));
-  settings.fuse_unknown = json["fuse_unk"].as_boolean();
-  settings.byte_fallback = json["byte_fallback"].as_boolean();
-  settings.ignore_merges = json["ignore_merges"].as_boolean();
-  return settings;
-}
-
-std::string write_settings(const TokenizerSettings& settings, const Json& normalizer,
-                           const Json& pre_tokenizer, const Json& decoder) {
-  const auto id = [](const std::optional<TokenId>& value) {
-    return value ? Json(std::int64_t{*value}) : Json();
-  };
-  const auto ids = [](const std::vector<TokenId>& values) {
-    Json list = Json::array();
-    for (const TokenId value : values) list.push_back(std::int64_t{value});
-    return list;
-  };
-  Json json = Json::object();
-  json.set("normalizer", normalizer);
-  json.set("pre_tokenizer", pre_tokenizer);
-  json.set("decoder", decoder);
-  json.set("prefix", ids(settings.prefix));
-  json.set("suffix", ids(settings.suffix));
-  json.set("unk", id(settings.unknown));
-  json.set("bos", id(settings.bos));
-  json.set("eos", id(settings.eos));
-  json.set("fuse_unk", settings.fuse_unknown);
-  json.set("byte_fallback", settings.byte_fallback);
-  json.set("ignore_merges", settings.ignore_merges);
-  return json.dump();
 }
 
 }  // namespace apr

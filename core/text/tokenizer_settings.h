@@ -12,27 +12,43 @@
 #include "core/base/result.h"
 #include "core/runtime/batch.h"
 #include "core/text/tokenizer_pattern.h"
+#include "core/text/unicode.h"
 
 namespace apr {
 
 struct NormalizerStep {
   enum class Kind : std::uint8_t {
-    nfc,
-    prepend,  ///< `content` before a text that is not empty
-    replace,  ///< every `pattern` by `content`
+    form,           ///< a Unicode normalization form
+    prepend,        ///< `content` before a text that is not empty
+    replace,        ///< every `pattern` by `content`
+    lowercase,      ///< character by character
+    strip_accents,  ///< takes away every mark (general category M)
+    strip,          ///< takes white space off the ends
+    bert,           ///< the switches below, in their order
   };
-  Kind kind = Kind::nfc;
+  Kind kind = Kind::form;
+  NormalForm form = NormalForm::nfc;
   std::string pattern;
   std::string content;
+  bool strip_left = false;
+  bool strip_right = false;
+  bool clean_text = false;        ///< no control characters, white space as blanks
+  bool space_ideographs = false;  ///< blanks around each
+  bool strip_accents = false;     ///< NFD without nonspacing marks (general category Mn)
+  bool lowercase = false;
 };
 
 struct PreTokenizerStep {
   enum class Kind : std::uint8_t {
-    pattern,     ///< cut into the words of a SplitPattern
-    delimiter,   ///< cut at every `text`
-    digits,      ///< cut off numbers, each digit alone if `individual`
-    metaspace,   ///< blanks become `text`
-    byte_level,  ///< go on with bytes instead of characters; always the last step
+    pattern,      ///< cut into the words of a SplitPattern
+    delimiter,    ///< cut at every `text`
+    digits,       ///< cut off numbers, each digit alone if `individual`
+    metaspace,    ///< blanks become `text`
+    byte_level,   ///< go on with bytes instead of characters; always the last step
+    white_space,  ///< cut at white space, which goes away
+    word_runs,    ///< runs of word characters and runs of other characters, without white space
+    punctuation,  ///< cut at every punctuation mark, which goes where `join` says
+    bert,         ///< white_space, then punctuation marks alone
   };
   enum class Join : std::uint8_t { isolated, removed, with_previous, with_next };
   enum class Prefix : std::uint8_t { never, first, always };
@@ -55,6 +71,8 @@ struct DecoderStep {
     fuse,           ///< what follows works on the whole text
     strip,          ///< takes up to `start` and `stop` times `content` off the ends
     metaspace,      ///< `pattern` becomes a blank; in the first token nothing if `drop_first`
+    word_piece,     ///< `pattern` at the start joins a token to the one before, otherwise a blank
+                    ///< comes between them; `cleanup` takes blanks before punctuation away again
   };
   Kind kind = Kind::fuse;
   std::string pattern;
@@ -62,20 +80,46 @@ struct DecoderStep {
   std::size_t start = 0;
   std::size_t stop = 0;
   bool drop_first = false;
+  bool cleanup = false;
 };
+
+/// What stands where when special tokens are put around one text or two.
+struct TemplatePiece {
+  enum class Kind : std::uint8_t { token, first, second };
+  Kind kind = Kind::token;
+  TokenId id = 0;         ///< token
+  std::int32_t type = 0;  ///< token type id of all that this stands for
+  friend bool operator==(const TemplatePiece&, const TemplatePiece&) = default;
+};
+using Template = std::vector<TemplatePiece>;
+
+/// What a tokenizer does if its file does not say: the texts one after the other, nothing around.
+Template default_single();
+Template default_pair();
+
+inline constexpr std::size_t kMaxTemplatePieces = 64;
+inline constexpr std::size_t kMaxSubwordPrefix = 64;
 
 struct TokenizerSettings {
   std::vector<NormalizerStep> normalizer;
   std::vector<PreTokenizerStep> pre_tokenizer;
   std::vector<DecoderStep> decoder;
-  std::vector<TokenId> prefix;  ///< ids before the text when special tokens are added
-  std::vector<TokenId> suffix;
+  Template single = default_single();  ///< the first text once
+  Template pair = default_pair();      ///< both texts once
   std::optional<TokenId> unknown;
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
+  std::optional<TokenId> pad;
+  std::optional<TokenId> cls;
+  std::optional<TokenId> sep;
+  std::optional<TokenId> mask;
   bool fuse_unknown = false;
   bool byte_fallback = false;
   bool ignore_merges = false;  ///< a word that is in the vocabulary is not merged together
+  bool word_piece = false;     ///< WordPiece instead of BPE
+  std::string subword_prefix;  ///< WordPiece: before every piece but a word's first
+  std::uint64_t max_word_characters = 0;  ///< WordPiece: a longer word is unknown
+  bool clean_up = false;  ///< WordPiece: decoded text loses the blanks before punctuation
 
   bool byte_level() const {
     return !pre_tokenizer.empty() &&

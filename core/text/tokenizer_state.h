@@ -22,9 +22,10 @@ struct Tokenizer::State {
   AddedTokenFinder raw_tokens;          ///< looked for in the text as it is
   AddedTokenFinder normalized_tokens;   ///< looked for in the normalized text
   std::array<TokenId, 256> byte_ids{};  ///< of one byte: byte-level spelling or <0xNN>; -1: none
+  std::size_t longest_piece = 0;        ///< WordPiece: bytes of the vocabulary's longest token
   std::string kind;
 
-  Result<std::string> normalize(std::string_view text, std::vector<std::uint8_t>* marks) const;
+  Status measure_pieces(std::string_view file);
   /// Bytes of a token in the text, before what works on the whole text.
   std::string bytes_of(std::uint32_t id, bool is_first) const;
 };
@@ -33,9 +34,5 @@ struct Tokenizer::State {
 void append_byte_spelling(std::string& out, std::uint8_t byte);
 /// The other way; false if a character of the spelling stands for no byte.
 bool append_spelled_bytes(std::string& out, std::string_view spelling);
-/// False if the result would have more than `limit` bytes; the text is then as it was.
-bool replace_all(std::string& text, std::string_view pattern, std::string_view content,
-                 std::vector<std::uint8_t>* marks = nullptr,
-                 std::size_t limit = static_cast<std::size_t>(-1));
 
 }  // namespace apr

@@ -1,6 +1,6 @@
-// Normalization form C in linear time (Unicode Standard Annex 15): only the stretches that may
-// change are decomposed, ordered and composed; such a stretch begins at the last character that NFC
-// leaves alone and that never joins its predecessor. Marks are ordered by counting, so that a
+// Normalization forms in linear time (Unicode Standard Annex 15): only the stretches that may
+// change are decomposed, ordered and composed; such a stretch begins at the last character that the
+// form leaves alone and that never joins its predecessor. Marks are ordered by counting, so that a
 // megabyte of combining marks costs no more than other text.
 #include "core/text/unicode.h"
 
@@ -28,6 +28,14 @@ struct Composition {
   char32_t composed;
 };
 
+/// Every `stride`th character of a range has its lower case `delta` away.
+struct CaseRange {
+  char32_t first;
+  char32_t last;
+  std::uint8_t stride;
+  std::int32_t delta;
+};
+
 #include "unicode_tables.inc"
 
 constexpr char32_t kSyllableBase = 0xAC00;
@@ -43,7 +51,30 @@ std::uint8_t combining_class(char32_t code) {
   return kCombiningBlocks[kCombiningIndex[code >> 8]][code & 0xFF];
 }
 
-void append_decomposition(std::vector<char32_t>& out, char32_t code) {
+const Decomposition* find_in(std::span<const Decomposition> table, char32_t code) {
+  const auto found = std::lower_bound(
+      table.begin(), table.end(), code,
+      [](const Decomposition& entry, char32_t wanted) { return entry.code < wanted; });
+  return found == table.end() || found->code != code ? nullptr : &*found;
+}
+
+bool is_compatible(NormalForm form) {
+  return form == NormalForm::nfkc || form == NormalForm::nfkd;
+}
+bool is_composed(NormalForm form) {
+  return form == NormalForm::nfc || form == NormalForm::nfkc;
+}
+
+/// Whether the form may change the character or join it to what stands before it.
+bool may_change(char32_t code, NormalForm form) {
+  if (code < 0xA0 || code == kInvalidCharacter) return false;
+  if (is_compatible(form) && find_in(kCompatible, code) != nullptr) return true;
+  if (is_composed(form)) return (character_classes(code) & char_class::kCheck) != 0;
+  return combining_class(code) != 0 || code - kSyllableBase < kSyllableCount ||
+         find_in(kDecompositions, code) != nullptr;
+}
+
+void append_decomposition(std::vector<char32_t>& out, char32_t code, NormalForm form) {
   if (code - kSyllableBase < kSyllableCount) {
     const char32_t index = code - kSyllableBase;
     out.push_back(kLeadBase + index / (kVowelCount * kTrailCount));
@@ -51,10 +82,15 @@ void append_decomposition(std::vector<char32_t>& out, char32_t code) {
     if (index % kTrailCount != 0) out.push_back(kTrailBase + index % kTrailCount);
     return;
   }
-  const auto* found = std::lower_bound(
-      std::begin(kDecompositions), std::end(kDecompositions), code,
-      [](const Decomposition& entry, char32_t wanted) { return entry.code < wanted; });
-  if (found == std::end(kDecompositions) || found->code != code) {
+  if (is_compatible(form)) {
+    if (const Decomposition* found = find_in(kCompatible, code)) {
+      const char32_t* text = kCompatibleText + found->offset;
+      out.insert(out.end(), text, text + found->size);
+      return;
+    }
+  }
+  const Decomposition* found = find_in(kDecompositions, code);
+  if (found == nullptr) {
     out.push_back(code);
     return;
   }
@@ -138,7 +174,32 @@ std::string_view unicode_version() {
   return kUnicodeVersion;
 }
 
-std::string nfc(std::string_view text, std::vector<std::uint8_t>* marks) {
+Category category_of(char32_t code) {
+  if (code > 0x10FFFF) return Category::cn;
+  return static_cast<Category>(kCategoryBlocks[kCategoryIndex[code >> 8]][code & 0xFF]);
+}
+
+void append_lower_case(std::string& out, char32_t code) {
+  if (code < 0x80) {
+    out.push_back(static_cast<char>(code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code));
+    return;
+  }
+  constexpr char32_t kDottedCapitalI = 0x130;  // the one character whose lower case is two
+  if (code == kDottedCapitalI) {
+    out.append("i\u0307");
+    return;
+  }
+  const auto* found =
+      std::lower_bound(std::begin(kLowerCase), std::end(kLowerCase), code,
+                       [](const CaseRange& range, char32_t wanted) { return range.last < wanted; });
+  if (found != std::end(kLowerCase) && found->first <= code &&
+      (code - found->first) % found->stride == 0) {
+    code = static_cast<char32_t>(static_cast<std::int64_t>(code) + found->delta);
+  }
+  append_utf8(out, code);
+}
+
+std::string normalize(std::string_view text, NormalForm form, std::vector<std::uint8_t>* marks) {
   std::string out;
   std::vector<std::uint8_t> out_marks;
   std::vector<char32_t> codes;
@@ -155,7 +216,7 @@ std::string nfc(std::string_view text, std::vector<std::uint8_t>* marks) {
   std::size_t stable = 0;  // start of the last character that nothing before it can change
   for (std::size_t i = 0; i < text.size();) {
     const Utf8Character character = utf8_at(text, i);
-    if ((character_classes(character.code) & char_class::kCheck) == 0) {
+    if (!may_change(character.code, form)) {
       stable = character.code == kInvalidCharacter ? i + 1 : i;
       i += character.size;
       continue;
@@ -165,12 +226,12 @@ std::string nfc(std::string_view text, std::vector<std::uint8_t>* marks) {
     while (end < text.size()) {
       const Utf8Character next = utf8_at(text, end);
       if (next.code == kInvalidCharacter) break;
-      if (end > i && (character_classes(next.code) & char_class::kCheck) == 0) break;
-      append_decomposition(codes, next.code);
+      if (end > i && !may_change(next.code, form)) break;
+      append_decomposition(codes, next.code, form);
       end += next.size;
     }
     order_canonically(codes);
-    compose_in_place(codes);
+    if (is_composed(form)) compose_in_place(codes);
     copy_to(stable);
     const std::size_t begin = out.size();
     for (const char32_t code : codes) append_utf8(out, code);

@@ -1,4 +1,5 @@
-// Character classes and canonical composition, from tables generated when the project is built.
+// Character classes, normalization forms and lower case, from tables generated when the project is
+// built.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +25,59 @@ inline constexpr std::uint8_t kCheck =
 /// 0 for anything that is not a code point.
 APR_API std::uint8_t character_classes(char32_t code);
 
-/// Unicode normalization form C. Invalid bytes are kept as they are. If `marks` is given it holds
+/// General categories, in Unicode's own order. Characters without one are `cn`.
+enum class Category : std::uint8_t {
+  cn,
+  lu,
+  ll,
+  lt,
+  lm,
+  lo,
+  mn,
+  mc,
+  me,
+  nd,
+  nl,
+  no,
+  pc,
+  pd,
+  ps,
+  pe,
+  pi,
+  pf,
+  po,
+  sm,
+  sc,
+  sk,
+  so,
+  zs,
+  zl,
+  zp,
+  cc,
+  cf,
+  cs,
+  co,
+};
+APR_API Category category_of(char32_t code);
+inline bool is_punctuation(Category category) {
+  return category >= Category::pc && category <= Category::po;
+}
+
+enum class NormalForm : std::uint8_t { nfc, nfd, nfkc, nfkd };
+
+/// A Unicode normalization form. Invalid bytes are kept as they are. If `marks` is given it holds
 /// one entry per byte and follows the text: bytes of a sequence that changed get the smallest mark
 /// of that sequence.
-APR_API std::string nfc(std::string_view text, std::vector<std::uint8_t>* marks = nullptr);
+APR_API std::string normalize(std::string_view text, NormalForm form,
+                              std::vector<std::uint8_t>* marks = nullptr);
+
+/// The full lower case of one character, whatever stands around it (a final sigma is like any
+/// other).
+APR_API void append_lower_case(std::string& out, char32_t code);
+
+inline std::string nfc(std::string_view text, std::vector<std::uint8_t>* marks = nullptr) {
+  return normalize(text, NormalForm::nfc, marks);
+}
 
 /// "14.0.0": the version the tables were made from.
 APR_API std::string_view unicode_version();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -29,10 +30,11 @@ bool is_syllable(std::int32_t code) {
   return code >= 0xAC00 && code < 0xAC00 + 11172;
 }
 
-std::vector<std::int32_t> decompose(std::int32_t code) {
+std::vector<std::int32_t> decompose(std::int32_t code, int options = UTF8PROC_DECOMPOSE) {
   std::int32_t buffer[32];
   int boundary = 0;
-  const auto size = utf8proc_decompose_char(code, buffer, 32, UTF8PROC_DECOMPOSE, &boundary);
+  const auto size =
+      utf8proc_decompose_char(code, buffer, 32, static_cast<utf8proc_option_t>(options), &boundary);
   if (size < 1 || size > 32) fail("no decomposition", code);
   return {buffer, buffer + size};
 }
@@ -121,21 +123,83 @@ void print_two_stage(const char* index_name, const char* blocks_name,
   std::printf("};\n");
 }
 
+/// The order of Category in unicode.h.
+std::uint8_t category_of(std::int32_t code) {
+  static constexpr utf8proc_category_t kOrder[] = {
+      UTF8PROC_CATEGORY_CN, UTF8PROC_CATEGORY_LU, UTF8PROC_CATEGORY_LL, UTF8PROC_CATEGORY_LT,
+      UTF8PROC_CATEGORY_LM, UTF8PROC_CATEGORY_LO, UTF8PROC_CATEGORY_MN, UTF8PROC_CATEGORY_MC,
+      UTF8PROC_CATEGORY_ME, UTF8PROC_CATEGORY_ND, UTF8PROC_CATEGORY_NL, UTF8PROC_CATEGORY_NO,
+      UTF8PROC_CATEGORY_PC, UTF8PROC_CATEGORY_PD, UTF8PROC_CATEGORY_PS, UTF8PROC_CATEGORY_PE,
+      UTF8PROC_CATEGORY_PI, UTF8PROC_CATEGORY_PF, UTF8PROC_CATEGORY_PO, UTF8PROC_CATEGORY_SM,
+      UTF8PROC_CATEGORY_SC, UTF8PROC_CATEGORY_SK, UTF8PROC_CATEGORY_SO, UTF8PROC_CATEGORY_ZS,
+      UTF8PROC_CATEGORY_ZL, UTF8PROC_CATEGORY_ZP, UTF8PROC_CATEGORY_CC, UTF8PROC_CATEGORY_CF,
+      UTF8PROC_CATEGORY_CS, UTF8PROC_CATEGORY_CO};
+  const auto* found = std::find(std::begin(kOrder), std::end(kOrder), utf8proc_category(code));
+  if (found == std::end(kOrder)) fail("unknown category", code);
+  return static_cast<std::uint8_t>(found - std::begin(kOrder));
+}
+
+using Decompositions = std::map<std::int32_t, std::vector<std::int32_t>>;
+
+void print_decompositions(const char* name, const char* text_name, const Decompositions& entries) {
+  std::string text;
+  std::size_t offset = 0;
+  std::printf("constexpr Decomposition %s[] = {\n", name);
+  for (const auto& [code, parts] : entries) {
+    std::printf("{0x%X,%zu,%zu},\n", static_cast<unsigned>(code), offset, parts.size());
+    offset += parts.size();
+    for (const auto part : parts) text += std::to_string(part) + ",";
+  }
+  if (offset > 0xFFFF) fail("too many decompositions", 0);
+  std::printf("};\nconstexpr char32_t %s[] = {%s};\n", text_name, text.c_str());
+}
+
+/// Runs of characters at one distance whose lower case lies equally far away.
+void print_lower_case() {
+  std::vector<std::pair<std::int32_t, std::int32_t>> pairs;
+  for (std::int32_t code = 0; code < kCodeEnd; ++code) {
+    if (is_surrogate(code)) continue;
+    const std::int32_t lower = utf8proc_tolower(code);
+    if (lower != code) pairs.emplace_back(code, lower - code);
+  }
+  std::printf("constexpr CaseRange kLowerCase[] = {\n");
+  for (std::size_t i = 0; i < pairs.size();) {
+    std::size_t end = i + 1;
+    const auto stride = end < pairs.size() ? pairs[end].first - pairs[i].first : 1;
+    if (stride <= 2) {
+      while (end < pairs.size() && pairs[end].second == pairs[i].second &&
+             pairs[end].first - pairs[end - 1].first == stride) {
+        ++end;
+      }
+    }
+    std::printf("{0x%X,0x%X,%d,%d},\n", static_cast<unsigned>(pairs[i].first),
+                static_cast<unsigned>(pairs[end - 1].first), end - i > 1 ? stride : 1,
+                pairs[i].second);
+    i = end;
+  }
+  std::printf("};\n");
+}
+
 }  // namespace
 
 int main() {
-  std::vector<std::uint8_t> classes(kCodeEnd), combining(kCodeEnd);
-  std::map<std::int32_t, std::vector<std::int32_t>> decompositions;
+  std::vector<std::uint8_t> classes(kCodeEnd), combining(kCodeEnd), categories(kCodeEnd);
+  Decompositions compatible;  // where NFKD differs from NFD
+  Decompositions decompositions;
   std::map<std::pair<std::int32_t, std::int32_t>, std::int32_t> compositions;
   std::set<std::int32_t> second;  // characters that may join what stands before them
   std::set<std::int32_t> changed;
   for (std::int32_t code = 0; code < kCodeEnd; ++code) {
+    categories[static_cast<std::size_t>(code)] = category_of(code);
     if (is_surrogate(code)) continue;
     classes[static_cast<std::size_t>(code)] = classes_of(code);
     combining[static_cast<std::size_t>(code)] =
         static_cast<std::uint8_t>(utf8proc_get_property(code)->combining_class);
     if (is_syllable(code)) continue;  // done by arithmetic
     const auto parts = decompose(code);
+    if (auto loose = decompose(code, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT); loose != parts) {
+      compatible[code] = std::move(loose);
+    }
     const auto composed = nfc({code});
     const bool keeps = composed.size() == 1 && composed[0] == code;
     if (!keeps) changed.insert(code);
@@ -161,16 +225,10 @@ int main() {
   std::printf("constexpr std::string_view kUnicodeVersion = \"%s\";\n", utf8proc_unicode_version());
   print_two_stage("kClassIndex", "kClassBlocks", classes);
   print_two_stage("kCombiningIndex", "kCombiningBlocks", combining);
-  std::string text;
-  std::size_t offset = 0;
-  std::printf("constexpr Decomposition kDecompositions[] = {\n");
-  for (const auto& [code, parts] : decompositions) {
-    std::printf("{0x%X,%zu,%zu},\n", static_cast<unsigned>(code), offset, parts.size());
-    offset += parts.size();
-    for (const auto part : parts) text += std::to_string(part) + ",";
-  }
-  if (offset > 0xFFFF) fail("too many decompositions", 0);
-  std::printf("};\nconstexpr char32_t kDecompositionText[] = {%s};\n", text.c_str());
+  print_two_stage("kCategoryIndex", "kCategoryBlocks", categories);
+  print_decompositions("kDecompositions", "kDecompositionText", decompositions);
+  print_decompositions("kCompatible", "kCompatibleText", compatible);
+  print_lower_case();
   std::printf("constexpr Composition kCompositions[] = {\n");
   for (const auto& [pair, code] : compositions) {
     std::printf("{0x%X,0x%X,0x%X},\n", static_cast<unsigned>(pair.first),

@@ -95,7 +95,8 @@ TEST_CASE("tokenizer.json: the small file itself is fine") {
 
 TEST_CASE("tokenizer.json: what is unsupported or wrong is refused by its field") {
   CHECK(mentions(error_of("model", Json()), "model"));
-  CHECK(mentions(error_of("model.type", "WordPiece"), "WordPiece"));
+  CHECK(mentions(error_of("model.type", "Unigram"), "Unigram"));
+  CHECK(mentions(error_of("model.type", "WordPiece"), "model.unk_token"));
   CHECK(mentions(error_of("model.dropout", 0.1), "model.dropout"));
   CHECK(mentions(error_of("model.end_of_word_suffix", "</w>"), "model.end_of_word_suffix"));
   CHECK(mentions(error_of("model.continuing_subword_prefix", "##"), "continuing_subword_prefix"));
@@ -113,10 +114,15 @@ TEST_CASE("tokenizer.json: what is unsupported or wrong is refused by its field"
   CHECK(mentions(error_of("model.vocab", vocab_with("ä", "7")), "ä"));
   CHECK(mentions(error_of("model.vocab", vocab_with("ä", 3)), "id 3"));
   CHECK(mentions(error_of("model.vocab", vocab_with(std::string(70000, 'x'), 40)), "bytes"));
-  CHECK(mentions(error_of("normalizer", typed("BertNormalizer")), "normalizer"));
+  CHECK(mentions(error_of("normalizer", typed("BertNormalizer")), "normalizer.clean_text"));
+  CHECK(mentions(error_of("normalizer", typed("Nmt")), "Nmt"));
+  CHECK(mentions(error_of("normalizer", typed("Strip")), "normalizer.strip_left"));
   CHECK(mentions(error_of("normalizer", 5), "normalizer"));
   CHECK(mentions(error_of("normalizer", typed("Prepend")), "normalizer.prepend"));
-  CHECK(mentions(error_of("pre_tokenizer", typed("BertPreTokenizer")), "BertPreTokenizer"));
+  CHECK(mentions(error_of("pre_tokenizer", typed("UnicodeScripts")), "UnicodeScripts"));
+  CHECK(mentions(error_of("pre_tokenizer",
+                          Json::object({{"type", "Punctuation"}, {"behavior", "Contiguous"}})),
+                 "pre_tokenizer.behavior"));
   CHECK(mentions(error_of("pre_tokenizer", typed("Metaspace")), "pre_tokenizer.replacement"));
   CHECK(mentions(
       error_of("pre_tokenizer", Json::object({{"type", "Split"},
@@ -124,12 +130,16 @@ TEST_CASE("tokenizer.json: what is unsupported or wrong is refused by its field"
                                               {"pattern", Json::object({{"Regex", "(a+)+$"}})}})),
       "(a+)+$"));
   CHECK(mentions(error_of("decoder", Json()), "decoder"));
-  CHECK(mentions(error_of("decoder", typed("WordPiece")), "WordPiece"));
+  CHECK(mentions(error_of("decoder", typed("CTC")), "CTC"));
+  CHECK(mentions(error_of("decoder", typed("WordPiece")), "decoder.prefix"));
+  CHECK(mentions(error_of("decoder", Json::object({{"type", "WordPiece"}, {"prefix", "#"}})),
+                 "decoder.cleanup"));
   CHECK(mentions(error_of("decoder", Json::object({{"type", "Replace"},
                                                    {"pattern", Json::object({{"String", "a"}})},
                                                    {"content", "aa"}})),
                  "decoder.content"));
-  CHECK(mentions(error_of("post_processor", typed("RobertaProcessing")), "RobertaProcessing"));
+  CHECK(mentions(error_of("post_processor", typed("RobertaProcessing")), "post_processor.sep"));
+  CHECK(mentions(error_of("post_processor", typed("Unheard")), "Unheard"));
   CHECK(mentions(error_of("post_processor", typed("TemplateProcessing")), "post_processor.single"));
   CHECK(mentions(error_of("added_tokens", list_of(Json::object({{"id", 30}}))), "added_tokens[0]"));
   CHECK(mentions(error_of("added_tokens", list_of(Json::object({{"id", 30}, {"content", "ab"}}))),
