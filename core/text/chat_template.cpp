@@ -83,8 +83,8 @@ Result<MarkedText> ChatTemplate::render(const Json& messages, const Variables& v
                                         const Limits& limits) const {
   jinja::Meter meter(limits.max_steps, limits.max_output_bytes);
   jinja::Interpreter interpreter(state_->source, meter);
-  const auto define = [&](std::string_view name, const Json& json) -> Status {
-    auto value = jinja::from_json(json);
+  const auto define = [&](std::string_view name, const Json& json, bool trusted = false) -> Status {
+    auto value = jinja::from_json(json, trusted);
     if (!value) {
       return make_error(ErrorCode::usage,
                         cat(name, " is nested more than ", jinja::kMaxValueDepth, " levels deep"),
@@ -97,6 +97,9 @@ Result<MarkedText> ChatTemplate::render(const Json& messages, const Variables& v
   APR_TRY(define("tools", variables.tools));
   interpreter.define("documents", jinja::Value(jinja::None{}));
   interpreter.define("add_generation_prompt", jinja::Value(variables.add_generation_prompt));
+  for (const auto& [name, value] : variables.special_tokens.as_object()) {
+    APR_TRY(define(name, value, true));
+  }
   // A token the model does not have is undefined, which prints as nothing.
   if (!variables.bos_token.empty()) {
     interpreter.define("bos_token", jinja::Value::trusted(variables.bos_token));

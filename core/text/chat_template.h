@@ -34,6 +34,8 @@ class APR_API ChatTemplate {
   struct Variables {
     std::string bos_token;  ///< trusted
     std::string eos_token;  ///< trusted
+    /// The model's other special tokens by name (pad_token, additional_special_tokens, …): trusted.
+    Json special_tokens = Json::object();
     bool add_generation_prompt = true;
     Json tools;                   ///< null when there are none; untrusted
     Json extra = Json::object();  ///< further variables by name; untrusted

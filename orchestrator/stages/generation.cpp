@@ -10,6 +10,7 @@
 
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
+#include "core/text/utf8.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
 #include "orchestrator/stages/open_package.h"
@@ -122,14 +123,32 @@ Result<GenerateOptions> generate_options(const Values& params, const Model& mode
 }
 
 Result<ChatTemplate::Variables> template_variables(const Values& params, const Model& model) {
+  const Tokenizer* tokenizer = nullptr;
+  if (model.package().file("tokenizer_config.json") == nullptr) {
+    APR_ASSIGN(tokenizer, model.tokenizer());
+  }
+  return template_variables(params, &model.package(), tokenizer);
+}
+
+Result<ChatTemplate::Variables> template_variables(const Values& params, const Package* package,
+                                                   const Tokenizer* tokenizer) {
   ChatTemplate::Variables variables;
-  if (const std::string* text = model.package().file("tokenizer_config.json")) {
+  const std::string* text = package != nullptr ? package->file("tokenizer_config.json") : nullptr;
+  if (text != nullptr) {
     APR_ASSIGN(const Json config,
-               parse_json(*text, cat(model.package().path(), ": tokenizer_config.json")));
+               parse_json(*text, cat(package->path(), ": tokenizer_config.json")));
     variables.bos_token = token_text(config["bos_token"]);
     variables.eos_token = token_text(config["eos_token"]);
-  } else {
-    APR_ASSIGN(const Tokenizer* tokenizer, model.tokenizer());
+    for (const char* name : {"unk_token", "pad_token", "sep_token", "cls_token", "mask_token"}) {
+      const std::string token = token_text(config[name]);
+      if (!token.empty()) variables.special_tokens.set(name, token);
+    }
+    Json more = Json::array();
+    for (const Json& token : config["additional_special_tokens"].as_array()) {
+      more.push_back(token_text(token));
+    }
+    if (more.size() > 0) variables.special_tokens.set("additional_special_tokens", std::move(more));
+  } else if (tokenizer != nullptr) {
     if (tokenizer->bos()) variables.bos_token = tokenizer->token(*tokenizer->bos());
     if (tokenizer->eos()) variables.eos_token = tokenizer->token(*tokenizer->eos());
   }
@@ -138,6 +157,22 @@ Result<ChatTemplate::Variables> template_variables(const Values& params, const M
     variables.extra.set("now", date == "today" ? today() : date);
   }
   return variables;
+}
+
+std::string readable_bytes(std::string_view bytes) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size();) {
+    const Utf8Character character = utf8_at(bytes, i);
+    if (character.code == kInvalidCharacter) {
+      const auto byte = static_cast<std::uint8_t>(bytes[i]);
+      out += cat("<0x", kDigits[byte >> 4], kDigits[byte & 15], ">");
+    } else {
+      out += bytes.substr(i, character.size);
+    }
+    i += character.size;
+  }
+  return out;
 }
 
 double prefill_rate(std::size_t tokens, const GenerateOutcome& outcome) {

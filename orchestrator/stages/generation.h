@@ -25,6 +25,12 @@ Result<std::uint32_t> context_size(const Values& params, const Model& model);
 
 /// BOS and EOS as the model's files spell them, and the date if one was given.
 Result<ChatTemplate::Variables> template_variables(const Values& params, const Model& model);
+/// The same without loading a model; either pointer may be null.
+Result<ChatTemplate::Variables> template_variables(const Values& params, const Package* package,
+                                                   const Tokenizer* tokenizer);
+
+/// A token's bytes as text; bytes that make no character are written <0xNN>.
+std::string readable_bytes(std::string_view bytes);
 
 /// Tokens per second of reading the prompt and of writing, from what a generation took; 0 where
 /// there is nothing to divide.

@@ -6,9 +6,9 @@
 
 #include "core/base/cat.h"
 #include "core/runtime/model.h"
-#include "core/text/utf8.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
+#include "orchestrator/stages/generation.h"
 #include "orchestrator/stages/open_package.h"
 #include "orchestrator/stages/params.h"
 #include "orchestrator/stages/verbs.h"
@@ -45,23 +45,6 @@ Result<std::string> text_of(const std::string& word) {
   return text;
 }
 
-/// A token's bytes as text; bytes that make no character are written <0xNN>.
-std::string readable(std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789ABCDEF";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size();) {
-    const Utf8Character character = utf8_at(bytes, i);
-    if (character.code == kInvalidCharacter) {
-      const auto byte = static_cast<std::uint8_t>(bytes[i]);
-      out += cat("<0x", kDigits[byte >> 4], kDigits[byte & 15], ">");
-    } else {
-      out += bytes.substr(i, character.size);
-    }
-    i += character.size;
-  }
-  return out;
-}
-
 class Tokenize final : public Verb {
  public:
   const VerbInfo& info() const override { return info_; }
@@ -79,7 +62,7 @@ class Tokenize final : public Verb {
     Json tokens = Json::array();
     for (const TokenId id : *encoded) {
       ids.push_back(std::int64_t{id});
-      tokens.push_back(readable(tokenizer.piece(id, false)));
+      tokens.push_back(readable_bytes(tokenizer.piece(id, false)));
     }
     Json report = Json::object({{"model", params.text("model")},
                                 {"tokenizer", tokenizer.kind()},

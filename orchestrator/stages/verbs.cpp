@@ -20,6 +20,7 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_chat());
     list.push_back(make_bench());
     list.push_back(make_tokenize());
+    list.push_back(make_template());
     list.push_back(make_plugins_list());
     list.push_back(make_plugins_info());
     list.push_back(make_plugins_verify());

@@ -21,6 +21,7 @@ std::unique_ptr<Verb> make_run();
 std::unique_ptr<Verb> make_chat();
 std::unique_ptr<Verb> make_bench();
 std::unique_ptr<Verb> make_tokenize();
+std::unique_ptr<Verb> make_template();
 std::unique_ptr<Verb> make_plugins_list();
 std::unique_ptr<Verb> make_plugins_info();
 std::unique_ptr<Verb> make_plugins_verify();

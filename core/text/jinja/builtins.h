@@ -4,7 +4,9 @@
 #include <initializer_list>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/text/jinja/interpreter.h"
 
@@ -31,6 +33,8 @@ struct BuiltinRow {
 /// nullptr if there is none of this name.
 Builtin find_filter(std::string_view name);
 Builtin find_test(std::string_view name);
+const std::vector<std::string>& filter_names();
+const std::vector<std::string>& test_names();
 Builtin find_global(std::string_view name);
 /// A method of the value's kind.
 Builtin find_method(const Value& self, std::string_view name);
@@ -54,10 +58,18 @@ Result<Value> replace_text(const Call& call, const MarkedText& text, const Value
 Result<Value> join_values(const Call& call, const Value& items, const MarkedText& separator,
                           const Value* attribute);
 enum class Case : std::uint8_t { upper, lower, title, capitalized };
+/// `align`: < > ^, as str.ljust(), rjust() and center() do it.
+Result<Value> padded_text(const Call& call, const MarkedText& text, std::int64_t width,
+                          const MarkedText& fill, char align);
+/// A float as Python reads it, with white space around it.
+std::optional<double> to_number(std::string_view text);
+std::string fixed_text(double value, int precision);
 MarkedText with_case(const MarkedText& text, Case wanted, Meter& meter);
-/// "%s" and friends.
-Result<Value> format_percent(Interpreter& in, const MarkedText& format,
-                             const std::vector<Value>& values, Offset at);
+/// Python's format % values; `values` is a tuple, a mapping for %(name)s, or one value.
+Result<Value> format_percent(Interpreter& in, const MarkedText& format, const Value& values,
+                             Offset at);
+/// Python's str.format().
+Result<Value> format_braces(const Call& call);
 Result<Value> json_text(const Call& call, const Value& value, std::optional<std::string> indent,
                         std::string_view between, std::string_view after_key, bool sort_keys,
                         bool ascii);

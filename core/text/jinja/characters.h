@@ -29,6 +29,11 @@ bool is_space(std::uint32_t code);
 /// Bytes of white space at the beginning and the end.
 std::size_t leading_space(std::string_view text);
 std::size_t trailing_space(std::string_view text);
+inline std::string_view trimmed(std::string_view text) {
+  text.remove_prefix(leading_space(text));
+  text.remove_suffix(trailing_space(text));
+  return text;
+}
 
 struct LineEnd {
   std::size_t end = 0;   ///< where the line's text ends

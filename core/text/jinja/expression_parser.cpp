@@ -3,6 +3,9 @@
 #include <array>
 #include <span>
 
+#include "core/base/suggest.h"
+#include "core/text/jinja/builtins.h"
+
 namespace apr::jinja {
 
 namespace {
@@ -175,6 +178,9 @@ Result<ExprPtr> ExpressionParser::parse_primary() {
   switch (token.kind) {
     case TokenKind::name: {
       ++next_;
+      if (token.text == "caller") uses_ |= kUsesCaller;
+      if (token.text == "varargs") uses_ |= kUsesVarargs;
+      if (token.text == "kwargs") uses_ |= kUsesKwargs;
       if (!is_constant(token.text)) return make(ExprKind::name, at, {}, token.text);
       if (token.text == "none" || token.text == "None") return literal(at, None{});
       return literal(at, token.text == "true" || token.text == "True");
@@ -304,8 +310,13 @@ Result<ExprPtr> ExpressionParser::parse_call(ExprKind kind, ExprPtr subject, std
     if (!first) APR_TRY(expect_symbol(","));
     first = false;
     if (is_symbol(")")) break;
+    if (call->more_named) return error(peek().at, "an argument after **");
     if (is_symbol("*") || is_symbol("**")) {
-      return unsupported(peek().at, "unpacking of arguments");
+      ExprPtr& more = is_symbol("*") ? call->more_items : call->more_named;
+      if (more) return error(peek().at, cat("a second ", peek().text, " in one call"));
+      ++next_;
+      APR_ASSIGN(more, parse_expression());
+      continue;
     }
     if (peek().kind == TokenKind::name && is_symbol("=", 1)) {
       std::string parameter = peek().text;
@@ -318,7 +329,7 @@ Result<ExprPtr> ExpressionParser::parse_call(ExprKind kind, ExprPtr subject, std
       APR_ASSIGN(auto value, parse_expression());
       call->named.emplace_back(std::move(parameter), std::move(value));
     } else {
-      if (!call->named.empty()) {
+      if (!call->named.empty() || call->more_items) {
         return error(peek().at, "a positional argument after a named one");
       }
       APR_ASSIGN(auto value, parse_expression());
@@ -332,7 +343,31 @@ Result<ExprPtr> ExpressionParser::parse_call(ExprKind kind, ExprPtr subject, std
 Result<ExprPtr> ExpressionParser::parse_filter(ExprPtr subject) {
   const Offset at = peek().at;
   APR_ASSIGN(auto name, expect_name("a filter's name"));
-  return parse_call(ExprKind::filter, std::move(subject), std::move(name), at);
+  APR_ASSIGN(auto filter, parse_call(ExprKind::filter, std::move(subject), std::move(name), at));
+  APR_TRY(check_filter(*filter));
+  return filter;
+}
+
+Status ExpressionParser::check_name(bool is_filter, std::string_view name, Offset at) const {
+  if ((is_filter ? find_filter(name) : find_test(name)) != nullptr) return {};
+  const std::string nearest = nearest_name(name, is_filter ? filter_names() : test_names());
+  return source_.error(
+      ErrorCode::unsupported, at,
+      cat("the ", is_filter ? "filter " : "test ", name.substr(0, 40), " is not known here"),
+      nearest.empty() ? "" : cat("did you mean ", nearest, "?"));
+}
+
+Status ExpressionParser::check_filter(const Expr& filter) const {
+  APR_TRY(check_name(true, filter.text, filter.at));
+  // map('f'), select('t'), selectattr('a', 't'): the name is known now when it is written out.
+  const bool by_attribute = filter.text == "selectattr" || filter.text == "rejectattr";
+  const bool maps = filter.text == "map";
+  if (!by_attribute && !maps && filter.text != "select" && filter.text != "reject") return {};
+  const std::size_t place = by_attribute ? 2 : 1;
+  if (filter.items.size() <= place) return {};
+  const Expr& name = *filter.items[place];
+  if (name.kind != ExprKind::literal || !name.value.is_string()) return {};
+  return check_name(maps, name.value.string(), name.at);
 }
 
 Result<ExprPtr> ExpressionParser::parse_filters(ExprPtr expr) {
@@ -354,6 +389,7 @@ Result<ExprPtr> ExpressionParser::parse_test(ExprPtr subject) {
   const bool negated = skip_name("not");
   const Offset at = peek().at;
   APR_ASSIGN(auto name, expect_name("a test's name"));
+  APR_TRY(check_name(false, name, at));
   ExprPtr test;
   if (is_symbol("(")) {
     APR_ASSIGN(test, parse_call(ExprKind::test, std::move(subject), std::move(name), at));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -113,6 +114,8 @@ class ExpressionParser {
     }
     for (const auto& [name, item] : expr->named)
       expr->depth = std::max(expr->depth, item->depth + 1);
+    for (const ExprPtr* item : {&expr->more_items, &expr->more_named})
+      if (*item) expr->depth = std::max(expr->depth, (*item)->depth + 1);
     if (expr->depth > kMaxTreeDepth) return too_deep(expr->at);
     return expr;
   }
@@ -148,11 +151,15 @@ class ExpressionParser {
   Result<ExprPtr> parse_filters(ExprPtr expr);
   Result<ExprPtr> parse_test(ExprPtr subject);
   bool starts_test_argument() const;
+  /// Refuses a filter or test that there is none of, also where map and select name it.
+  Status check_filter(const Expr& filter) const;
+  Status check_name(bool is_filter, std::string_view name, Offset at) const;
 
   const Source& source_;
   std::vector<Token> tokens_;
   std::size_t next_ = 0;
   unsigned nesting_ = 0;
+  std::uint8_t uses_ = 0;  ///< MacroUse of the names read so far
 };
 
 }  // namespace apr::jinja

@@ -118,7 +118,7 @@ Result<Value> Interpreter::evaluate_dict(const Expr& expr) {
   return Value::dict(std::move(entries));
 }
 
-Result<Value> Interpreter::loop_attribute(const Value& object, std::string_view name, Offset at) {
+Value Interpreter::loop_attribute(const Value& object, std::string_view name) {
   const LoopState& loop = object.loop();
   const std::vector<Value>& items = loop.items.items().values;
   const auto number = [](std::size_t n) { return Value(static_cast<std::int64_t>(n)); };
@@ -129,18 +129,20 @@ Result<Value> Interpreter::loop_attribute(const Value& object, std::string_view 
   if (name == "first") return Value(loop.index == 0);
   if (name == "last") return Value(loop.index + 1 == items.size());
   if (name == "length") return number(items.size());
-  if (name == "depth") return number(1);  // of recursion, which there is none of
-  if (name == "depth0") return number(0);
+  if (name == "depth") return number(loop.level + 1);
+  if (name == "depth0") return number(loop.level);
   if (name == "previtem") return loop.index > 0 ? items[loop.index - 1] : Value();
   if (name == "nextitem") return loop.index + 1 < items.size() ? items[loop.index + 1] : Value();
-  if (name == "changed") {
-    return source_.error(ErrorCode::unsupported, at, "loop.changed is not supported in templates");
-  }
   return Value();
 }
 
-Result<Value> Interpreter::attribute(const Value& object, std::string_view name, Offset at) {
-  if (object.kind() == Kind::loop && name != "cycle") return loop_attribute(object, name, at);
+Value Interpreter::attribute(const Value& object, std::string_view name) {
+  if (object.kind() == Kind::loop && find_method(object, name) == nullptr) {
+    return loop_attribute(object, name);
+  }
+  if (object.is_list() && object.items().group && (name == "grouper" || name == "list")) {
+    return object.items().values[name == "list" ? 1 : 0];
+  }
   if (object.kind() == Kind::name_space) {
     const auto& variables = namespaces_[object.name_space().index];
     const auto found = variables.find(name);
@@ -165,13 +167,13 @@ Result<Value> Interpreter::evaluate_attribute(const Expr& expr) {
   if (object.is_undefined()) {
     return fail(expr.at, cat(described(*expr.items[0]), " is undefined, so it has no ", expr.text));
   }
-  return attribute(object, expr.text, expr.at);
+  return attribute(object, expr.text);
 }
 
 Result<Value> Interpreter::item(const Value& object, const Value& key, Offset at) {
   if (object.is_dict()) {
     if (const Value* found = object.entries().find(key)) return *found;
-    if (key.is_string()) return attribute(object, key.string(), at);
+    if (key.is_string()) return attribute(object, key.string());
     return Value();
   }
   if (object.is_list() && key.is_whole()) {
@@ -194,7 +196,7 @@ Result<Value> Interpreter::item(const Value& object, const Value& key, Offset at
     if (begin >= text.size()) return Value();
     return Value(text.slice(begin, begin + character_at(text.text(), begin).size));
   }
-  if (key.is_string()) return attribute(object, key.string(), at);
+  if (key.is_string()) return attribute(object, key.string());
   return Value();
 }
 
@@ -246,16 +248,46 @@ Result<Arguments> Interpreter::evaluate_arguments(const Expr& expr) {
     APR_ASSIGN(auto value, evaluate(*expr.items[i]));
     arguments.values.push_back(std::move(value));
   }
+  if (expr.more_items) {
+    APR_ASSIGN(const Value more, evaluate(*expr.more_items));
+    APR_ASSIGN(const Value list, to_list(more, expr.more_items->at));
+    const std::vector<Value>& values = list.items().values;
+    if (!meter_.step(values.size())) return limit(expr.at);
+    arguments.values.insert(arguments.values.end(), values.begin(), values.end());
+  }
   for (const auto& [name, item] : expr.named) {
     APR_ASSIGN(auto value, evaluate(*item));
     arguments.named.emplace_back(name, std::move(value));
   }
+  if (expr.more_named) {
+    const Offset at = expr.more_named->at;
+    APR_ASSIGN(arguments.mapping, evaluate(*expr.more_named));
+    if (!arguments.mapping.is_dict()) {
+      return fail(at, cat("** takes a mapping, not ", kind_name(arguments.mapping)));
+    }
+    arguments.written = arguments.named.size();
+    for (const auto& [key, value] : arguments.mapping.entries().entries()) {
+      if (!meter_.step(1 + arguments.written)) return limit(at);
+      if (!key.is_string()) return fail(at, cat("** needs names, not ", kind_name(key)));
+      for (std::size_t i = 0; i < arguments.written; ++i) {
+        if (arguments.named[i].first == key.string()) {
+          return fail(at, cat("the argument ", key.string().substr(0, 40), " is given twice"));
+        }
+      }
+      arguments.named.emplace_back(key.string(), value);
+    }
+  }
   return arguments;
 }
 
-Result<Value> Interpreter::evaluate_call(const Expr& expr) {
+Result<Value> Interpreter::evaluate_call(const Expr& expr, const Value* caller) {
   APR_ASSIGN(const Value callee, evaluate(*expr.items[0]));
   APR_ASSIGN(auto arguments, evaluate_arguments(expr));
+  if (caller != nullptr) {
+    arguments.named.insert(arguments.named.begin(), {"caller", *caller});
+    if (arguments.written != SIZE_MAX) ++arguments.written;
+  }
+  if (callee.kind() == Kind::loop) return call_loop(callee.loop(), arguments, expr.at);
   if (callee.kind() != Kind::function) {
     const std::string name = described(*expr.items[0]);
     if (name == "strftime_now") {
@@ -272,6 +304,9 @@ Result<Value> Interpreter::evaluate_call(const Expr& expr) {
 Result<Value> Interpreter::call(const Value& callee, Arguments arguments, Offset at) {
   const Function& function = callee.function();
   if (function.kind == Function::Kind::macro) return call_macro(function, std::move(arguments), at);
+  if (function.kind != Function::Kind::global && function.kind != Function::Kind::method) {
+    return call_cycler(function, arguments, at);
+  }
   const bool is_method = function.kind == Function::Kind::method;
   const Builtin builtin =
       is_method ? find_method(function.self, function.name) : find_global(function.name);
@@ -283,11 +318,7 @@ Result<Value> Interpreter::call(const Value& callee, Arguments arguments, Offset
 }
 
 Result<Value> Interpreter::evaluate_filter(const Expr& expr) {
-  const Builtin filter = find_filter(expr.text);
-  if (filter == nullptr) {
-    return source_.error(ErrorCode::unsupported, expr.at,
-                         cat("the filter ", expr.text.substr(0, 40), " is not known here"));
-  }
+  const Builtin filter = find_filter(expr.text);  // there is one: the parser asked
   APR_ASSIGN(const Value value, evaluate(*expr.items[0]));
   APR_ASSIGN(const Arguments arguments, evaluate_arguments(expr));
   return filter(Call{*this, expr.text, value, arguments, expr.at});
@@ -295,10 +326,6 @@ Result<Value> Interpreter::evaluate_filter(const Expr& expr) {
 
 Result<Value> Interpreter::evaluate_test(const Expr& expr) {
   const Builtin test = find_test(expr.text);
-  if (test == nullptr) {
-    return source_.error(ErrorCode::unsupported, expr.at,
-                         cat("the test ", expr.text.substr(0, 40), " is not known here"));
-  }
   APR_ASSIGN(const Value value, evaluate(*expr.items[0]));
   APR_ASSIGN(const Arguments arguments, evaluate_arguments(expr));
   APR_ASSIGN(const Value answer, test(Call{*this, expr.text, value, arguments, expr.at}));
@@ -417,6 +444,64 @@ Result<Value> Interpreter::new_namespace(const Arguments& arguments, Offset at) 
   if (!meter_.step(4)) return limit(at);
   namespaces_.push_back(std::move(variables));
   return Value(NamespaceRef{static_cast<std::uint32_t>(namespaces_.size() - 1)});
+}
+
+bool Interpreter::changed(const LoopState& loop, Value values) {
+  const auto found = changed_.find(loop.id);
+  if (found != changed_.end() && equal(found->second, values, meter_)) return false;
+  changed_[loop.id] = std::move(values);
+  return true;
+}
+
+Value Interpreter::new_function(Function::Kind kind, std::string_view name, const Value& self) {
+  Function function;
+  function.kind = kind;
+  function.name = name;
+  function.self = self;
+  return Value(std::make_shared<const Function>(std::move(function)));
+}
+
+Result<Value> Interpreter::new_joiner(const Value& separator, Offset at) {
+  APR_ASSIGN(const Value state, new_namespace({}, at));
+  namespaces_[state.name_space().index]["separator"] = separator;
+  return new_function(Function::Kind::joiner, "joiner", state);
+}
+
+Result<Value> Interpreter::new_cycler(const Value& items, Offset at) {
+  APR_ASSIGN(const Value shown, new_namespace({}, at));
+  APR_ASSIGN(const Value state, new_namespace({}, at));
+  auto& members = namespaces_[shown.name_space().index];
+  members["current"] = items.items().values.front();
+  members["next"] = new_function(Function::Kind::cycler_next, "next", state);
+  members["reset"] = new_function(Function::Kind::cycler_reset, "reset", state);
+  auto& hidden = namespaces_[state.name_space().index];
+  hidden["items"] = items;
+  hidden["place"] = Value(std::int64_t{0});
+  hidden["shown"] = shown;
+  return shown;
+}
+
+/// joiner() and the methods of cycler(). Their state is kept in a namespace of its own, which no
+/// template can reach.
+Result<Value> Interpreter::call_cycler(const Function& function, const Arguments& arguments,
+                                       Offset at) {
+  if (!arguments.values.empty() || !arguments.named.empty()) {
+    return fail(at, cat(function.name, " takes no arguments"));
+  }
+  auto& state = namespaces_[function.self.name_space().index];
+  if (function.kind == Function::Kind::joiner) {
+    const bool first = state.try_emplace("used", true).second;
+    return first ? Value::trusted("") : state["separator"];
+  }
+  const List& items = state["items"].items();
+  const auto count = static_cast<std::int64_t>(items.values.size());
+  const bool next = function.kind == Function::Kind::cycler_next;
+  const std::int64_t now = state["place"].whole();
+  const std::int64_t place = next ? (now + 1) % count : 0;
+  state["place"] = Value(place);
+  namespaces_[state["shown"].name_space().index]["current"] =
+      items.values[static_cast<std::size_t>(place)];
+  return next ? items.values[static_cast<std::size_t>(now)] : Value(None{});
 }
 
 }  // namespace apr::jinja

@@ -23,6 +23,16 @@ Result<Value> format(const Call& call);
 Result<Value> tojson(const Call& call);
 Result<Value> wordcount(const Call& call);
 
+// more_filters.cpp
+Result<Value> batch(const Call& call);
+Result<Value> slice(const Call& call);
+Result<Value> center(const Call& call);
+Result<Value> truncate(const Call& call);
+Result<Value> escape(const Call& call);
+Result<Value> urlencode(const Call& call);
+Result<Value> filesizeformat(const Call& call);
+Result<Value> from_json_text(const Call& call);
+
 // sequence_filters.cpp
 Result<Value> length(const Call& call);
 Result<Value> fallback(const Call& call);
@@ -39,6 +49,7 @@ Result<Value> map(const Call& call);
 Result<Value> sort(const Call& call);
 Result<Value> unique(const Call& call);
 Result<Value> reverse(const Call& call);
+Result<Value> groupby(const Call& call);
 Result<Value> dictsort(const Call& call);
 Result<Value> sum(const Call& call);
 Result<Value> min(const Call& call);

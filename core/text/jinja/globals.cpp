@@ -41,10 +41,22 @@ Result<Value> dict(const Call& call) {
     entries.insert(entries.end(), value.entries().entries().begin(),
                    value.entries().entries().end());
   }
-  for (const auto& [name, value] : call.arguments.named) {
-    entries.emplace_back(Value::trusted(name), value);
+  for (std::size_t i = 0; i < call.arguments.named.size(); ++i) {
+    entries.emplace_back(call.arguments.name(i), call.arguments.named[i].second);
   }
   return Value::dict(std::move(entries));
+}
+
+Result<Value> joiner(const Call& call) {
+  APR_ASSIGN(const auto args, bind(call, {"sep"}));
+  return call.in.new_joiner(args[0] == nullptr ? Value::trusted(", ") : *args[0], call.at);
+}
+
+Result<Value> cycler(const Call& call) {
+  if (!call.arguments.named.empty() || call.arguments.values.empty()) {
+    return call.fail("cycler takes one value or more");
+  }
+  return call.in.new_cycler(Value::list(call.arguments.values), call.at);
 }
 
 Result<Value> raise_exception(const Call& call) {
@@ -122,6 +134,27 @@ std::optional<std::string> date_part(const Date& date, char letter, bool plain) 
       return padded(date.minute, 2, plain);
     case 'S':
       return padded(date.second, 2, plain);
+    case 'C':
+      return padded(date.year / 100, 2, plain);
+    case 'D':
+    case 'x':
+      return cat(padded(date.month, 2, false), "/", padded(date.day, 2, false), "/",
+                 padded(date.year % 100, 2, false));
+    case 'R':
+      return cat(padded(date.hour, 2, false), ":", padded(date.minute, 2, false));
+    case 'c':
+      return cat(kDays[date.weekday].substr(0, 3), " ", kMonths[date.month - 1].substr(0, 3), " ",
+                 *date_part(date, 'e', false), " ", *date_part(date, 'T', false), " ", date.year);
+    case 'f':
+      return "000000";
+    case 'U':  // weeks that begin on Sunday
+      return padded((date.day_of_year + 6 - date.weekday) / 7, 2, plain);
+    case 'W':  // weeks that begin on Monday
+      return padded((date.day_of_year + 6 - (date.weekday + 6) % 7) / 7, 2, plain);
+    case 'n':
+      return "\n";
+    case 't':
+      return "\t";
     case 'j':
       return padded(date.day_of_year, 3, plain);
     case 'p':
@@ -142,6 +175,7 @@ std::optional<std::string> date_part(const Date& date, char letter, bool plain) 
     case 'F':
       return cat(date.year, "-", padded(date.month, 2, false), "-", padded(date.day, 2, false));
     case 'T':
+    case 'X':
       return cat(padded(date.hour, 2, false), ":", padded(date.minute, 2, false), ":",
                  padded(date.second, 2, false));
     case 'Z':
@@ -185,6 +219,8 @@ Result<Value> strftime_now(const Call& call) {
 constexpr BuiltinRow kGlobals[] = {{"range", range},
                                    {"namespace", name_space},
                                    {"dict", dict},
+                                   {"joiner", joiner},
+                                   {"cycler", cycler},
                                    {"raise_exception", raise_exception},
                                    {"strftime_now", strftime_now}};
 

@@ -88,8 +88,11 @@ Result<Interpreter::Flow> Interpreter::execute_one(const Statement& statement) {
       return Flow::on;
     case StatementKind::with:
       return run_with(statement);
+    case StatementKind::call_block:
+      APR_TRY(run_call_block(statement));
+      return Flow::on;
     case StatementKind::group:
-      return execute(statement.body);
+      return run_group(statement);
     case StatementKind::leave:
       return Flow::leave;
     case StatementKind::next:
@@ -131,8 +134,20 @@ Result<Value> Interpreter::filtered_items(const Statement& statement, const Valu
   return Value::list(std::move(kept));
 }
 
+Result<Interpreter::Flow> Interpreter::run_group(const Statement& statement) {
+  frames_.emplace_back();
+  APR_ASSIGN(const Flow flow, execute(statement.body));
+  frames_.pop_back();
+  return flow;
+}
+
 Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement) {
   APR_ASSIGN(const Value source, evaluate(*statement.expr));
+  return loop_over(statement, source, 0);
+}
+
+Result<Interpreter::Flow> Interpreter::loop_over(const Statement& statement, const Value& source,
+                                                 unsigned depth) {
   if (!source.is_list() && !source.is_dict() && !source.is_string() && !source.is_undefined()) {
     return fail(statement.expr->at, cat("cannot loop over ", described(*statement.expr), ": it is ",
                                         source.is_none() ? "" : "a ", kind_name(source)));
@@ -147,6 +162,10 @@ Result<Interpreter::Flow> Interpreter::run_loop(const Statement& statement) {
 
   auto state = std::make_shared<LoopState>();
   state->items = items;
+  state->id = loops_++;
+  state->level = depth;
+  state->recursive = statement.recursive ? &statement : nullptr;
+  state->height = frames_.size();
   Flow flow = Flow::on;
   for (std::size_t i = 0; i < values.size() && flow != Flow::leave; ++i) {
     if (!meter_.step()) return limit(statement.at);
@@ -167,6 +186,10 @@ Status Interpreter::run_set(const Statement& statement) {
 
 Status Interpreter::assign(const std::vector<Target>& targets, Value value, Offset at) {
   if (targets.size() == 1) return assign_one(targets[0], std::move(value), at);
+  return unpack(targets, value, at);
+}
+
+Status Interpreter::unpack(const std::vector<Target>& targets, const Value& value, Offset at) {
   if (!value.is_list() && !value.is_string() && !value.is_dict()) {
     return fail(at, cat("cannot unpack a ", kind_name(value), " into ", targets.size(), " names"));
   }
@@ -183,6 +206,7 @@ Status Interpreter::assign(const std::vector<Target>& targets, Value value, Offs
 }
 
 Status Interpreter::assign_one(const Target& target, Value value, Offset at) {
+  if (!target.nested.empty()) return unpack(target.nested, value, at);
   if (target.attribute.empty()) {
     frames_.back().variables[target.name] = std::move(value);
     return {};
@@ -221,6 +245,18 @@ Status Interpreter::run_block(const Statement& statement) {
 }
 
 Status Interpreter::run_macro(const Statement& statement) {
+  APR_ASSIGN(frames_.back().variables[statement.name], new_macro(statement));
+  return {};
+}
+
+Status Interpreter::run_call_block(const Statement& statement) {
+  APR_ASSIGN(const Value caller, new_macro(statement));
+  APR_ASSIGN(const Value text, evaluate_call(*statement.expr, &caller));
+  out_->put(to_text(text, meter_));
+  return {};
+}
+
+Result<Value> Interpreter::new_macro(const Statement& statement) {
   auto function = std::make_shared<Function>();
   function->kind = Function::Kind::macro;
   function->name = statement.name;
@@ -236,8 +272,7 @@ Status Interpreter::run_macro(const Statement& statement) {
   if (function->depth > kMaxValueDepth) {
     return fail(statement.at, cat("values nested more than ", kMaxValueDepth, " levels deep"));
   }
-  frames_.back().variables[statement.name] = Value(std::shared_ptr<const Function>(function));
-  return {};
+  return Value(std::shared_ptr<const Function>(function));
 }
 
 Result<Interpreter::Flow> Interpreter::run_with(const Statement& statement) {
@@ -257,6 +292,12 @@ Result<Interpreter::Flow> Interpreter::run_with(const Statement& statement) {
 
 Result<Value> Interpreter::call_macro(const Function& function, Arguments arguments, Offset at) {
   const Statement& macro = *function.macro;
+  std::vector<Value> more;
+  if (arguments.values.size() > macro.targets.size() && (macro.uses & kUsesVarargs) != 0) {
+    const auto rest = arguments.values.begin() + static_cast<std::ptrdiff_t>(macro.targets.size());
+    more.assign(rest, arguments.values.end());
+    arguments.values.erase(rest, arguments.values.end());
+  }
   if (arguments.values.size() > macro.targets.size()) {
     return fail(at, cat("the macro ", macro.name, " takes ", macro.targets.size(),
                         " arguments, not ", arguments.values.size()));
@@ -266,9 +307,21 @@ Result<Value> Interpreter::call_macro(const Function& function, Arguments argume
   given.resize(macro.targets.size());
   std::vector<bool> known(macro.targets.size(), false);
   std::fill(known.begin(), known.begin() + static_cast<std::ptrdiff_t>(positional), true);
-  for (auto& [name, value] : arguments.named) {
+  Value caller;
+  std::vector<std::pair<Value, Value>> further;
+  for (std::size_t n = 0; n < arguments.named.size(); ++n) {
+    auto& [name, value] = arguments.named[n];
     std::size_t i = 0;
     while (i < macro.targets.size() && macro.targets[i].name != name) ++i;
+    if (!meter_.step(i)) return limit(at);
+    if (i == macro.targets.size() && name == "caller" && (macro.uses & kUsesCaller) != 0) {
+      caller = std::move(value);
+      continue;
+    }
+    if (i == macro.targets.size() && (macro.uses & kUsesKwargs) != 0) {
+      further.emplace_back(arguments.name(n), std::move(value));
+      continue;
+    }
     if (i == macro.targets.size() || known[i]) {
       return fail(at,
                   cat("the macro ", macro.name,
@@ -287,6 +340,10 @@ Result<Value> Interpreter::call_macro(const Function& function, Arguments argume
     if (!meter_.step()) return limit(at);
     frames_.back().variables.try_emplace(name, value);
   }
+  auto& variables = frames_.back().variables;
+  if ((macro.uses & kUsesCaller) != 0) variables["caller"] = std::move(caller);
+  if ((macro.uses & kUsesVarargs) != 0) variables["varargs"] = Value::list(std::move(more), true);
+  if ((macro.uses & kUsesKwargs) != 0) variables["kwargs"] = Value::dict(std::move(further));
   for (std::size_t i = 0; i < macro.targets.size(); ++i) {
     Value value = std::move(given[i]);
     if (!known[i] && macro.values[i]) {
@@ -297,6 +354,28 @@ Result<Value> Interpreter::call_macro(const Function& function, Arguments argume
   APR_ASSIGN(const Flow flow, execute(macro.body));
   static_cast<void>(flow);
   frames_.resize(height);
+  out_ = outer;
+  return Value(inner.take());
+}
+
+/// loop(items) inside of a recursive loop: its body again, seeing what the loop itself sees.
+Result<Value> Interpreter::call_loop(const LoopState& loop, const Arguments& arguments, Offset at) {
+  if (loop.recursive == nullptr) {
+    return fail(at, "this loop cannot be called", "write {% for … recursive %}");
+  }
+  if (arguments.values.size() != 1 || !arguments.named.empty()) {
+    return fail(at, "loop() takes what to loop over");
+  }
+  if (loop.height > frames_.size()) return fail(at, "this loop is over and cannot be called");
+  TextBuilder inner(meter_);
+  TextBuilder* outer = std::exchange(out_, &inner);
+  const auto first = frames_.begin() + static_cast<std::ptrdiff_t>(loop.height);
+  std::vector<Frame> hidden(std::make_move_iterator(first), std::make_move_iterator(frames_.end()));
+  frames_.erase(first, frames_.end());
+  APR_ASSIGN(const Flow flow, loop_over(*loop.recursive, arguments.values[0], loop.level + 1));
+  static_cast<void>(flow);
+  frames_.insert(frames_.end(), std::make_move_iterator(hidden.begin()),
+                 std::make_move_iterator(hidden.end()));
   out_ = outer;
   return Value(inner.take());
 }

@@ -138,7 +138,7 @@ class JsonWriter {
     if (known != std::string_view::npos) {
       out += '\\';
       out += kTo[known];
-    } else if (c.code < 0x20 || (style_.ascii && c.valid && c.code >= 0x80)) {
+    } else if (c.code < 0x20 || (style_.ascii && c.valid && c.code >= 0x7f)) {
       if (c.code >= 0x10000) {
         const std::uint32_t pair = c.code - 0x10000;
         unit(out, 0xD800 + (pair >> 10));

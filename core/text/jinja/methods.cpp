@@ -20,12 +20,47 @@ Result<Value> in_case(const Call& call) {
   return Value(with_case(call.self.text(), Wanted, call.in.meter()));
 }
 
+/// Byte bounds of the characters [start, end) that a search is confined to, as Python counts them.
+struct Range {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  bool valid = true;  ///< false: start lies behind the end, where not even "" is found
+};
+
+Result<Range> searched(const Call& call, const Value* start, const Value* end) {
+  const std::string& s = call.self.string();
+  if (!call.in.meter().bytes(s.size())) return call.in.limit(call.at);
+  Range range{0, s.size()};
+  for (const Value* bound : {start, end}) {
+    if (bound != nullptr && !bound->is_none() && !bound->is_whole()) {
+      return call.fail(cat(call.name, " takes whole numbers as bounds"));
+    }
+  }
+  const bool has_start = start != nullptr && !start->is_none();
+  const bool has_end = end != nullptr && !end->is_none();
+  if (!has_start && !has_end) return range;
+  if (!call.in.meter().step(1 + s.size() / 16)) return call.in.limit(call.at);
+  const std::vector<std::size_t> offsets = character_offsets(s);
+  const auto count = static_cast<std::int64_t>(offsets.size() - 1);
+  const auto clamped = [&](std::int64_t place) {
+    if (place < 0) place = place < -count ? 0 : place + count;
+    return offsets[static_cast<std::size_t>(std::min(place, count))];
+  };
+  if (has_start) range.begin = clamped(start->whole());
+  if (has_end) range.end = clamped(end->whole());
+  range.valid = range.begin <= range.end && (!has_start || start->whole() <= count);
+  return range;
+}
+
 template <bool Front>
 Result<Value> has_affix(const Call& call) {
-  APR_ASSIGN(const auto args, bind(call, {"affix"}, 1));
+  APR_ASSIGN(const auto args, bind(call, {"affix", "start", "end"}, 1));
   const std::vector<Value> one{*args[0]};
   const std::vector<Value>& affixes = args[0]->is_list() ? args[0]->items().values : one;
-  const std::string& text = call.self.string();
+  APR_ASSIGN(const Range range, searched(call, args[1], args[2]));
+  if (!range.valid) return Value(false);
+  const std::string_view text =
+      std::string_view(call.self.string()).substr(range.begin, range.end - range.begin);
   for (const Value& affix : affixes) {
     if (!affix.is_string()) {
       return call.fail(cat(call.name, " takes a string, not ", kind_name(affix)));
@@ -97,6 +132,7 @@ Result<Value> split(const Call& call) {
   const std::string& separator = args[0]->string();
   std::vector<std::size_t> places;
   if (FromRight) {
+    if (!call.in.meter().step(text.size() / 64 * separator.size())) return call.in.limit(call.at);
     std::size_t end = text.size();
     while (left != 0 && end >= separator.size()) {
       const std::size_t found = text.text().rfind(separator, end - separator.size());
@@ -153,29 +189,161 @@ Result<Value> join(const Call& call) {
   return join_values(call, *args[0], call.self.text(), nullptr);
 }
 
+/// find, rfind, index, rindex: the place as a number of characters.
+template <bool FromRight, bool MustExist>
 Result<Value> find(const Call& call) {
-  APR_ASSIGN(const auto args, bind(call, {"sub"}, 1));
-  if (!args[0]->is_string()) return call.fail("find takes a string");
-  if (!call.in.meter().bytes(call.self.string().size())) return call.in.limit(call.at);
-  const std::size_t found = find_text(call.self.string(), args[0]->string());
-  if (found == std::string::npos) return Value(std::int64_t{-1});
-  const std::string_view before = std::string_view(call.self.string()).substr(0, found);
-  return Value(static_cast<std::int64_t>(count_characters(before)));
+  APR_ASSIGN(const auto args, bind(call, {"sub", "start", "end"}, 1));
+  if (!args[0]->is_string()) return call.fail(cat(call.name, " takes a string"));
+  APR_ASSIGN(const Range range, searched(call, args[1], args[2]));
+  const std::string_view all = call.self.string();
+  const std::string& wanted = args[0]->string();
+  std::size_t found = std::string_view::npos;
+  if (range.valid) {
+    const std::string_view part = all.substr(range.begin, range.end - range.begin);
+    if (FromRight && !call.in.meter().step(1 + part.size() * wanted.size() / 64)) {
+      return call.in.limit(call.at);
+    }
+    found = FromRight ? part.rfind(wanted) : find_text(part, wanted);
+  }
+  if (found == std::string_view::npos) {
+    if (MustExist) return call.fail(cat(call.name, ": the text does not hold this"));
+    return Value(std::int64_t{-1});
+  }
+  return Value(static_cast<std::int64_t>(count_characters(all.substr(0, range.begin + found))));
 }
 
 Result<Value> count_text(const Call& call) {
-  APR_ASSIGN(const auto args, bind(call, {"sub"}, 1));
-  if (!args[0]->is_string() || args[0]->string().empty()) {
-    return call.fail("count takes a string that is not empty");
+  APR_ASSIGN(const auto args, bind(call, {"sub", "start", "end"}, 1));
+  if (!args[0]->is_string()) return call.fail("count takes a string");
+  APR_ASSIGN(const Range range, searched(call, args[1], args[2]));
+  if (!range.valid) return Value(std::int64_t{0});
+  const std::string_view part =
+      std::string_view(call.self.string()).substr(range.begin, range.end - range.begin);
+  if (args[0]->string().empty()) {
+    return Value(static_cast<std::int64_t>(count_characters(part) + 1));
   }
-  if (!call.in.meter().bytes(call.self.string().size())) return call.in.limit(call.at);
   std::int64_t count = 0;
   std::size_t at = 0;
-  while ((at = find_text(call.self.string(), args[0]->string(), at)) != std::string::npos) {
+  while ((at = find_text(part, args[0]->string(), at)) != std::string_view::npos) {
     ++count;
     at += args[0]->string().size();
   }
   return Value(count);
+}
+
+/// The text before a separator, the separator, the text behind it.
+template <bool FromRight>
+Result<Value> partition(const Call& call) {
+  APR_ASSIGN(const auto args, bind(call, {"sep"}, 1));
+  if (!args[0]->is_string() || args[0]->string().empty()) {
+    return call.fail(cat(call.name, " takes a string that is not empty"));
+  }
+  const MarkedText& text = call.self.text();
+  const std::string& separator = args[0]->string();
+  if (!call.in.meter().bytes(text.size())) return call.in.limit(call.at);
+  if (FromRight && !call.in.meter().step(1 + text.size() * separator.size() / 64)) {
+    return call.in.limit(call.at);
+  }
+  const std::size_t found =
+      FromRight ? text.text().rfind(separator) : find_text(text.text(), separator);
+  const Value nothing{MarkedText()};
+  if (found == std::string::npos) {
+    return Value::list(FromRight ? std::vector<Value>{nothing, nothing, call.self}
+                                 : std::vector<Value>{call.self, nothing, nothing},
+                       true);
+  }
+  return Value::list({Value(text.slice(0, found)), *args[0],
+                      Value(text.slice(found + separator.size(), text.size()))},
+                     true);
+}
+
+template <char Align>
+Result<Value> justify(const Call& call) {
+  APR_ASSIGN(const auto args, bind(call, {"width", "fillchar"}, 1));
+  if (!args[0]->is_whole()) return call.fail(cat(call.name, " takes a whole number"));
+  MarkedText fill = MarkedText::trusted(" ");
+  if (args[1] != nullptr) {
+    if (!args[1]->is_string() || count_characters(args[1]->string()) != 1) {
+      return call.fail(cat(call.name, " fills with one character"));
+    }
+    fill = args[1]->text();
+  }
+  return padded_text(call, call.self.text(), args[0]->whole(), fill, Align);
+}
+
+Result<Value> zfill(const Call& call) {
+  APR_ASSIGN(const auto args, bind(call, {"width"}, 1));
+  if (!args[0]->is_whole()) return call.fail("zfill takes a whole number");
+  const MarkedText& text = call.self.text();
+  const std::size_t sign = text.text().starts_with('+') || text.text().starts_with('-') ? 1 : 0;
+  std::int64_t width = 0;
+  if (__builtin_sub_overflow(args[0]->whole(), static_cast<std::int64_t>(sign), &width)) width = 0;
+  APR_ASSIGN(const Value digits, padded_text(call, text.slice(sign, text.size()), width,
+                                             MarkedText::trusted("0"), '>'));
+  TextBuilder out(call.in.meter());
+  out.put_slice(text, 0, sign);
+  out.put(digits.text());
+  return Value(out.take());
+}
+
+Result<Value> expandtabs(const Call& call) {
+  APR_ASSIGN(const auto args, bind(call, {"tabsize"}));
+  if (args[0] != nullptr && !args[0]->is_whole()) return call.fail("expandtabs takes a number");
+  const std::int64_t size = args[0] == nullptr ? 8 : args[0]->whole();
+  if (size > 1000) return call.fail("expandtabs: more than 1000 columns");
+  const MarkedText& text = call.self.text();
+  const std::string& s = text.text();
+  TextBuilder out(call.in.meter());
+  std::int64_t column = 0;
+  for (std::size_t i = 0; i < s.size() && !call.in.meter().spent();) {
+    const std::size_t step = character_at(s, i).size;
+    if (s[i] == '\t') {
+      const bool trusted = text.slice(i, i + 1).spans()[0].trusted;
+      const std::int64_t room = size > 0 ? size - column % size : 0;
+      out.put(std::string(static_cast<std::size_t>(room), ' '), trusted);
+      column += room;
+    } else {
+      out.put_slice(text, i, i + step);
+      column = s[i] == '\n' || s[i] == '\r' ? 0 : column + 1;
+    }
+    i += step;
+  }
+  return Value(out.take());
+}
+
+template <Case Wanted>
+Result<Value> asks_case(const Call& call) {
+  APR_TRY(bind(call, {}));
+  const MarkedText& text = call.self.text();
+  const Case other = Wanted == Case::upper ? Case::lower : Case::upper;
+  return Value(with_case(text, Wanted, call.in.meter()).text() == text.text() &&
+               with_case(text, other, call.in.meter()).text() != text.text());
+}
+
+/// isalpha, isalnum and isascii; the first two know ASCII only and say so.
+template <bool Letters, bool Digits>
+Result<Value> asks_kind(const Call& call) {
+  APR_TRY(bind(call, {}));
+  const std::string& s = call.self.string();
+  if (!call.in.meter().bytes(s.size())) return call.in.limit(call.at);
+  bool all = !s.empty();
+  for (const char c : s) {
+    if (static_cast<unsigned char>(c) >= 0x80) {
+      return call.fail(cat(call.name, " is supported for ASCII only"));
+    }
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool digit = c >= '0' && c <= '9';
+    all = all && ((Letters && letter) || (Digits && digit));
+  }
+  return Value(all);
+}
+
+Result<Value> is_ascii(const Call& call) {
+  APR_TRY(bind(call, {}));
+  const std::string& s = call.self.string();
+  if (!call.in.meter().bytes(s.size())) return call.in.limit(call.at);
+  return Value(
+      std::all_of(s.begin(), s.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
 }
 
 Result<Value> is_digit(const Call& call) {
@@ -228,49 +396,20 @@ Result<Value> list_count(const Call& call) {
   return Value(count);
 }
 
+Result<Value> copy(const Call& call) {
+  APR_TRY(bind(call, {}));
+  return call.self;
+}
+
 Result<Value> cycle(const Call& call) {
   const auto& values = call.arguments.values;
   if (values.empty()) return call.fail("loop.cycle needs values");
   return values[call.self.loop().index % values.size()];
 }
 
-/// str.format with {}, {0} and {name}, without conversions.
-Result<Value> format(const Call& call) {
-  const MarkedText& text = call.self.text();
-  const std::string& s = text.text();
-  TextBuilder out(call.in.meter());
-  std::size_t next = 0;
-  std::size_t done = 0;
-  for (std::size_t i = s.find_first_of("{}"); i != std::string::npos;
-       i = s.find_first_of("{}", done)) {
-    out.put_slice(text, done, i);
-    if (i + 1 < s.size() && s[i + 1] == s[i]) {
-      out.put_slice(text, i, i + 1);
-      done = i + 2;
-      continue;
-    }
-    const std::size_t end = s[i] == '{' ? s.find('}', i) : std::string::npos;
-    if (end == std::string::npos) return call.fail("format: a brace stands alone");
-    const std::string_view field = std::string_view(s).substr(i + 1, end - i - 1);
-    const Value* value = nullptr;
-    if (field.empty()) {
-      if (next < call.arguments.values.size()) value = &call.arguments.values[next++];
-    } else if (field.size() == 1 && field[0] >= '0' && field[0] <= '9') {
-      const auto index = static_cast<std::size_t>(field[0] - '0');
-      if (index < call.arguments.values.size()) value = &call.arguments.values[index];
-    } else {
-      for (const auto& [name, given] : call.arguments.named) {
-        if (name == field) value = &given;
-      }
-    }
-    if (value == nullptr) {
-      return call.fail(cat("format: nothing for {", field.substr(0, 40), "}"));
-    }
-    out.put(to_text(*value, call.in.meter()));
-    done = end + 1;
-  }
-  out.put_slice(text, done, s.size());
-  return Value(out.take());
+Result<Value> changed(const Call& call) {
+  if (!call.arguments.named.empty()) return call.fail("loop.changed takes no named arguments");
+  return Value(call.in.changed(call.self.loop(), Value::list(call.arguments.values, true)));
 }
 
 constexpr BuiltinRow kStringMethods[] = {
@@ -290,16 +429,32 @@ constexpr BuiltinRow kStringMethods[] = {
     {"capitalize", in_case<Case::capitalized>},
     {"replace", replace},
     {"join", join},
-    {"find", find},
+    {"find", find<false, false>},
+    {"rfind", find<true, false>},
+    {"index", find<false, true>},
+    {"rindex", find<true, true>},
+    {"partition", partition<false>},
+    {"rpartition", partition<true>},
+    {"center", justify<'^'>},
+    {"ljust", justify<'<'>},
+    {"rjust", justify<'>'>},
+    {"zfill", zfill},
+    {"expandtabs", expandtabs},
+    {"isupper", asks_case<Case::upper>},
+    {"islower", asks_case<Case::lower>},
+    {"isalpha", asks_kind<true, false>},
+    {"isalnum", asks_kind<true, true>},
+    {"isascii", is_ascii},
     {"count", count_text},
-    {"format", format},
+    {"format", format_braces},
     {"isdigit", is_digit},
     {"isspace", is_space_only},
 };
 constexpr BuiltinRow kDictMethods[] = {
-    {"get", get}, {"keys", parts<0>}, {"values", parts<1>}, {"items", parts<2>}};
-constexpr BuiltinRow kListMethods[] = {{"index", list_index}, {"count", list_count}};
-constexpr BuiltinRow kLoopMethods[] = {{"cycle", cycle}};
+    {"get", get}, {"keys", parts<0>}, {"values", parts<1>}, {"items", parts<2>}, {"copy", copy}};
+constexpr BuiltinRow kListMethods[] = {
+    {"index", list_index}, {"count", list_count}, {"copy", copy}};
+constexpr BuiltinRow kLoopMethods[] = {{"cycle", cycle}, {"changed", changed}};
 
 constexpr std::string_view kChangesList[] = {"append", "extend", "insert", "pop",
                                              "remove", "clear",  "sort",   "reverse"};

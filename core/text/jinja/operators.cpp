@@ -163,8 +163,7 @@ Result<Value> arithmetic(Interpreter& in, Operator op, const Expr& left, const V
     if ((b.is_string() || b.is_list()) && a.is_whole()) return repeat(in, b, a.whole(), at);
   }
   if (op == Operator::modulo && a.is_string() && !b.is_undefined()) {
-    const bool several = b.is_list() && b.items().tuple;
-    return format_percent(in, a.text(), several ? b.items().values : std::vector<Value>{b}, at);
+    return format_percent(in, a.text(), b, at);
   }
   return in.fail(at, cat("cannot compute ", kind_name(a), " ", symbol(op), " ", kind_name(b), ": ",
                          operand(left, a), ", ", operand(right, b)));

@@ -10,9 +10,9 @@
 namespace apr::jinja {
 namespace {
 
-constexpr std::array<std::string_view, 12> kUnsupportedTags = {
-    "include",    "import", "from", "extends", "block",    "call",
-    "autoescape", "trans",  "do",   "debug",   "language", "pluralize"};
+constexpr std::array<std::string_view, 11> kUnsupportedTags = {
+    "include", "import", "from",  "extends",  "block",    "autoescape",
+    "trans",   "do",     "debug", "language", "pluralize"};
 
 class Parser : private ExpressionParser {
  public:
@@ -81,6 +81,7 @@ class Parser : private ExpressionParser {
     if (name.text == "macro") return parse_macro(name.at);
     if (name.text == "with") return parse_with(name.at);
     if (name.text == "filter") return parse_filter_block(name.at);
+    if (name.text == "call") return parse_call_block(name.at);
     if (name.text == "generation") {
       Statement statement = begin(StatementKind::group, name.at);
       APR_TRY(expect_block_end());
@@ -146,7 +147,7 @@ class Parser : private ExpressionParser {
     if (skip_name("if")) {
       APR_ASSIGN(statement.condition, parse_expression());
     }
-    if (is_name("recursive")) return unsupported(peek().at, "a recursive loop");
+    statement.recursive = skip_name("recursive");
     APR_TRY(expect_block_end());
     ++loops_;
     APR_ASSIGN(statement.body, parse_body({"else", "endfor"}));
@@ -160,13 +161,33 @@ class Parser : private ExpressionParser {
     return statement;
   }
 
+  static Target together(std::vector<Target> targets) {
+    Target target;
+    target.nested = std::move(targets);
+    return target;
+  }
+
   Result<std::vector<Target>> parse_targets(bool attributes) {
+    const Nesting nesting(*this);
+    if (nesting.too_deep()) return too_deep(peek().at);
     std::vector<Target> targets;
-    const bool bracketed = skip_symbol("(");
     do {
-      if (!targets.empty() && (bracketed ? is_symbol(")") : peek().kind != TokenKind::name)) break;
       const Offset at = peek().at;
       Target target;
+      if (skip_symbol("(")) {
+        APR_ASSIGN(auto inner, parse_targets(attributes));
+        APR_TRY(expect_symbol(")"));
+        targets.push_back(inner.size() == 1 ? std::move(inner[0]) : together(std::move(inner)));
+        continue;
+      }
+      if (!targets.empty() && is_symbol(")")) {
+        if (targets.size() == 1) {  // "(a,)" takes a list of one
+          Target only = together(std::move(targets));
+          targets.clear();
+          targets.push_back(std::move(only));
+        }
+        break;
+      }
       APR_ASSIGN(target.name, expect_name("a variable's name"));
       if (is_constant(target.name)) return error(at, cat("cannot assign to ", target.name));
       if (attributes && skip_symbol(".")) {
@@ -174,7 +195,6 @@ class Parser : private ExpressionParser {
       }
       targets.push_back(std::move(target));
     } while (skip_symbol(","));
-    if (bracketed) APR_TRY(expect_symbol(")"));
     return targets;
   }
 
@@ -186,7 +206,9 @@ class Parser : private ExpressionParser {
       APR_TRY(expect_block_end());
       return statement;
     }
-    if (statement.targets.size() != 1) return error(peek().at, "expected '='");
+    if (statement.targets.size() != 1 || !statement.targets[0].nested.empty()) {
+      return error(peek().at, "expected '='");
+    }
     statement.kind = StatementKind::set_block;
     if (is_symbol("|")) {
       APR_ASSIGN(statement.expr, block_text(peek().at));
@@ -214,6 +236,40 @@ class Parser : private ExpressionParser {
   Result<Statement> parse_macro(Offset at) {
     Statement statement = begin(StatementKind::macro, at);
     APR_ASSIGN(statement.name, expect_name("the macro's name"));
+    APR_TRY(parse_parameters(statement));
+    APR_TRY(expect_block_end());
+    APR_TRY(parse_macro_body(statement, "endmacro"));
+    return statement;
+  }
+
+  /// Body and end of a macro or call block: a place of its own for break, continue and caller.
+  Status parse_macro_body(Statement& statement, std::string_view end) {
+    const unsigned loops = std::exchange(loops_, 0);
+    const std::uint8_t uses = std::exchange(uses_, 0);
+    APR_ASSIGN(statement.body, parse_body({end}));
+    APR_TRY(close(end, statement.at));
+    loops_ = loops;
+    statement.uses = uses_;
+    uses_ |= uses;
+    return {};
+  }
+
+  Result<Statement> parse_call_block(Offset at) {
+    Statement statement = begin(StatementKind::call_block, at);
+    statement.name = "caller";
+    if (is_symbol("(")) APR_TRY(parse_parameters(statement));
+    const Offset call_at = peek().at;
+    APR_ASSIGN(statement.expr, parse_expression());
+    if (statement.expr->kind != ExprKind::call) {
+      return error(call_at, "expected a macro to call", "write {% call name(…) %}");
+    }
+    APR_TRY(expect_block_end());
+    APR_TRY(parse_macro_body(statement, "endcall"));
+    return statement;
+  }
+
+  /// (name, name = default, …)
+  Status parse_parameters(Statement& statement) {
     APR_TRY(expect_symbol("("));
     while (!is_symbol(")")) {
       if (!statement.targets.empty()) APR_TRY(expect_symbol(","));
@@ -228,12 +284,7 @@ class Parser : private ExpressionParser {
       statement.values.push_back(std::move(fallback));
     }
     ++next_;
-    APR_TRY(expect_block_end());
-    const unsigned loops = std::exchange(loops_, 0);
-    APR_ASSIGN(statement.body, parse_body({"endmacro"}));
-    loops_ = loops;
-    APR_TRY(close("endmacro", at));
-    return statement;
+    return {};
   }
 
   Result<Statement> parse_with(Offset at) {

@@ -13,6 +13,12 @@ bool set(const Value* argument) {
   return argument != nullptr && !argument->is_none();
 }
 
+/// What select, reject and map take: as in Jinja2, nothing at all of none, 0 and the like.
+Result<Value> items_or_none(const Call& call) {
+  if (!truthy(call.self)) return Value::list({});
+  return call.in.to_list(call.self, call.at);
+}
+
 /// Keeps the items for which a test, named by the arguments from `first` on, gives `wanted`.
 Result<Value> pick(const Call& call, bool by_attribute, bool wanted) {
   if (!call.arguments.named.empty()) return call.fail(cat(call.name, " takes no named arguments"));
@@ -31,7 +37,7 @@ Result<Value> pick(const Call& call, bool by_attribute, bool wanted) {
       return call.fail(cat("the test ", name.substr(0, 40), " is not known here"));
     rest.values.assign(given.begin() + static_cast<std::ptrdiff_t>(next), given.end());
   }
-  APR_ASSIGN(const Value source, call.in.to_list(call.self, call.at));
+  APR_ASSIGN(const Value source, items_or_none(call));
   std::vector<Value> kept;
   for (const Value& item : source.items().values) {
     if (!call.in.meter().step()) return call.in.limit(call.at);
@@ -53,19 +59,43 @@ struct Keyed {
   Value item;
 };
 
-/// Items with what they are ordered by: themselves or an attribute, without case unless asked.
-Result<std::vector<Keyed>> keyed(const Call& call, const Value* attribute, bool case_sensitive) {
+/// The parts of "a,b.c": sort() orders by several attributes.
+std::vector<Value> attributes_of(const Value* attribute, bool several) {
+  if (!set(attribute)) return {};
+  if (!several || !attribute->is_string()) return {*attribute};
+  std::vector<Value> parts;
+  std::string_view rest = attribute->string();
+  while (true) {
+    const std::size_t comma = rest.find(',');
+    parts.push_back(Value::trusted(rest.substr(0, comma)));
+    if (comma == std::string_view::npos) return parts;
+    rest.remove_prefix(comma + 1);
+  }
+}
+
+Value folded(const Call& call, const Value& value) {
+  if (!value.is_string()) return value;
+  return Value(with_case(value.text(), Case::lower, call.in.meter()));
+}
+
+/// Items with what they are ordered by: themselves or attributes, without case unless asked.
+Result<std::vector<Keyed>> keyed(const Call& call, const Value* attribute, bool case_sensitive,
+                                 bool several = false, const Value* fallback = nullptr) {
+  const std::vector<Value> paths = attributes_of(attribute, several);
   APR_ASSIGN(const Value source, call.in.to_list(call.self, call.at));
   std::vector<Keyed> result;
   for (const Value& item : source.items().values) {
     if (!call.in.meter().step()) return call.in.limit(call.at);
-    Value key = item;
-    if (set(attribute)) {
-      APR_ASSIGN(key, call.in.path(item, *attribute, call.at));
+    std::vector<Value> keys;
+    for (const Value& path : paths) {
+      APR_ASSIGN(auto key, call.in.path(item, path, call.at));
+      if (key.is_undefined() && fallback != nullptr) key = *fallback;
+      keys.push_back(case_sensitive ? std::move(key) : folded(call, key));
     }
-    if (!case_sensitive && key.is_string()) {
-      key = Value(with_case(key.text(), Case::lower, call.in.meter()));
-    }
+    Value key = keys.size() > 1    ? Value::list(std::move(keys))
+                : keys.size() == 1 ? keys[0]
+                : case_sensitive   ? item
+                                   : folded(call, item);
     result.push_back({std::move(key), item});
   }
   return result;
@@ -201,7 +231,7 @@ Result<Value> rejectattr(const Call& call) {
 }
 
 Result<Value> map(const Call& call) {
-  APR_ASSIGN(const Value source, call.in.to_list(call.self, call.at));
+  APR_ASSIGN(const Value source, items_or_none(call));
   std::vector<Value> mapped;
   const auto& given = call.arguments;
   if (given.values.empty()) {
@@ -234,7 +264,7 @@ Result<Value> map(const Call& call) {
 
 Result<Value> sort(const Call& call) {
   APR_ASSIGN(const auto args, bind(call, {"reverse", "case_sensitive", "attribute"}));
-  APR_ASSIGN(auto items, keyed(call, args[2], args[1] != nullptr && truthy(*args[1])));
+  APR_ASSIGN(auto items, keyed(call, args[2], args[1] != nullptr && truthy(*args[1]), true));
   APR_ASSIGN(auto ordered, sorted(call, std::move(items), args[0] != nullptr && truthy(*args[0])));
   std::vector<Value> values;
   for (Keyed& item : ordered) values.push_back(std::move(item.item));
@@ -269,6 +299,37 @@ Result<Value> reverse(const Call& call) {
   APR_ASSIGN(const Value items, call.in.to_list(call.self, call.at));
   if (!call.in.meter().step(items.items().values.size())) return call.in.limit(call.at);
   return Value::list({items.items().values.rbegin(), items.items().values.rend()});
+}
+
+/// Lists of the items that share a value, each with that value, in the order of the values.
+Result<Value> groupby(const Call& call) {
+  APR_ASSIGN(const auto args, bind(call, {"attribute", "default", "case_sensitive"}, 1));
+  const bool case_sensitive = args[2] != nullptr && truthy(*args[2]);
+  APR_ASSIGN(auto items, keyed(call, args[0], case_sensitive, false, args[1]));
+  APR_ASSIGN(const auto ordered, sorted(call, std::move(items), false));
+  std::vector<Value> groups;
+  for (std::size_t begin = 0; begin < ordered.size();) {
+    std::vector<Value> members;
+    std::size_t end = begin;
+    while (end < ordered.size() && equal(ordered[end].key, ordered[begin].key, call.in.meter())) {
+      if (!call.in.meter().step()) return call.in.limit(call.at);
+      members.push_back(ordered[end++].item);
+    }
+    if (end == begin) {
+      if (call.in.meter().spent()) return call.in.limit(call.at);
+      members.push_back(ordered[end++].item);  // equal to nothing, itself included: NaN
+    }
+    APR_ASSIGN(Value shared, call.in.path(ordered[begin].item, *args[0], call.at));
+    if (shared.is_undefined() && args[1] != nullptr) shared = *args[1];
+    List group;
+    group.tuple = true;
+    group.group = true;
+    group.values = {std::move(shared), Value::list(std::move(members))};
+    for (const Value& part : group.values) group.depth = std::max(group.depth, part.depth() + 1);
+    groups.emplace_back(std::make_shared<const List>(std::move(group)));
+    begin = end;
+  }
+  return Value::list(std::move(groups));
 }
 
 Result<Value> dictsort(const Call& call) {
@@ -323,7 +384,7 @@ Result<Value> attr(const Call& call) {
   APR_ASSIGN(const auto args, bind(call, {"name"}, 1));
   if (!args[0]->is_string()) return call.fail("attr takes a name");
   if (call.self.is_dict() && find_method(call.self, args[0]->string()) == nullptr) return Value();
-  return call.in.attribute(call.self, args[0]->string(), call.at);
+  return call.in.attribute(call.self, args[0]->string());
 }
 
 }  // namespace apr::jinja::filters

@@ -70,6 +70,8 @@ struct Expr {
   std::vector<ExprPtr> items;
   std::vector<Operator> operators;
   std::vector<std::pair<std::string, ExprPtr>> named;
+  ExprPtr more_items;  ///< call( *more_items )
+  ExprPtr more_named;  ///< call( **more_named )
 };
 
 enum class StatementKind : std::uint8_t {
@@ -80,9 +82,10 @@ enum class StatementKind : std::uint8_t {
   set,           ///< targets = expr
   set_block,     ///< targets[0] = the output of body, through the filters of expr if there are any
   macro,         ///< name(targets with defaults), body
+  call_block,    ///< expr, a call, with a macro "caller"(targets with defaults) of the body
   with,          ///< targets[i] = values[i], body
   filter_block,  ///< body through the filters of expr
-  group,         ///< body, as it is
+  group,         ///< body, in a scope of its own
   leave,         ///< break
   next,          ///< continue
 };
@@ -94,14 +97,20 @@ struct Branch {
   std::vector<Statement> body;
 };
 
-/// A place that can be assigned to: a name, or an attribute of a namespace.
+/// A place that can be assigned to: a name, an attribute of a namespace, or several places.
 struct Target {
   std::string name;
-  std::string attribute;  ///< empty: the name itself
+  std::string attribute;       ///< empty: the name itself
+  std::vector<Target> nested;  ///< (a, b) inside a list of targets; the name is empty then
 };
+
+/// Names that mean something inside a macro, if its body mentions them.
+enum MacroUse : std::uint8_t { kUsesCaller = 1, kUsesVarargs = 2, kUsesKwargs = 4 };
 
 struct Statement {
   StatementKind kind = StatementKind::text;
+  bool recursive = false;  ///< a loop that its body may call
+  std::uint8_t uses = 0;   ///< of a macro: MacroUse
   Offset at = 0;
   std::string name;
   Value value;

@@ -91,7 +91,16 @@ Result<Value> in_case(const Call& call) {
                with_case(text, other, call.in.meter()).text() != text.text());
 }
 
+/// Whether there is a filter or test of this name.
+template <Builtin (*Find)(std::string_view)>
+Result<Value> names_one(const Call& call) {
+  APR_TRY(bind(call, {}));
+  return Value(call.self.is_string() && Find(call.self.string()) != nullptr);
+}
+
 constexpr BuiltinRow kTests[] = {
+    {"filter", names_one<find_filter>},
+    {"test", names_one<find_test>},
     {"defined", ask<is_defined>},
     {"undefined", ask<is_undefined>},
     {"none", ask<is_none>},
@@ -137,6 +146,15 @@ Builtin find_test(std::string_view name) {
     if (row.name == name) return row.function;
   }
   return nullptr;
+}
+
+const std::vector<std::string>& test_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> list;
+    for (const BuiltinRow& row : kTests) list.emplace_back(row.name);
+    return list;
+  }();
+  return names;
 }
 
 }  // namespace apr::jinja

@@ -20,18 +20,6 @@ Result<Value> in_case(const Call& call, Case wanted) {
   return Value(with_case(as_text(call), wanted, call.in.meter()));
 }
 
-std::string_view without_space(std::string_view text) {
-  text.remove_prefix(leading_space(text));
-  text.remove_suffix(trailing_space(text));
-  return text;
-}
-
-std::optional<double> read_float(std::string_view text) {
-  text = without_space(text);
-  if (text.starts_with('+')) text.remove_prefix(1);
-  return parse_double(text);
-}
-
 std::optional<std::int64_t> to_whole(double number) {
   if (!(std::abs(number) < 9.2e18)) return std::nullopt;
   return static_cast<std::int64_t>(number);
@@ -109,17 +97,20 @@ Result<Value> to_int(const Call& call) {
       args[1] != nullptr && args[1]->is_whole() && args[1]->whole() >= 2 && args[1]->whole() <= 36
           ? static_cast<int>(args[1]->whole())
           : 10;
-  std::string_view text = without_space(call.self.string());
+  std::string_view text = trimmed(call.self.string());
   const bool plus = text.starts_with('+');
   if (plus) text.remove_prefix(1);
-  if (base == 16 && (text.starts_with("0x") || text.starts_with("0X"))) text.remove_prefix(2);
+  const std::string_view prefix = base == 16 ? "0x" : base == 8 ? "0o" : base == 2 ? "0b" : "";
+  if (!prefix.empty() && text.size() > 2 && text[0] == '0' && (text[1] | 0x20) == prefix[1]) {
+    text.remove_prefix(2);
+  }
   std::int64_t number = 0;
   const auto read = std::from_chars(text.data(), text.data() + text.size(), number, base);
   if (!text.empty() && read.ec == std::errc{} && read.ptr == text.data() + text.size() &&
       !(plus && text.starts_with('-'))) {
     return Value(number);
   }
-  const auto as_float = read_float(call.self.string());
+  const auto as_float = to_number(call.self.string());
   const auto whole = as_float ? to_whole(std::trunc(*as_float)) : std::nullopt;
   return whole ? Value(*whole) : fallback;
 }
@@ -129,7 +120,7 @@ Result<Value> to_float(const Call& call) {
   if (call.self.is_number()) return Value(call.self.number());
   if (call.self.is_string()) {
     if (!call.in.meter().bytes(call.self.string().size())) return call.in.limit(call.at);
-    if (const auto number = read_float(call.self.string())) return Value(*number);
+    if (const auto number = to_number(call.self.string())) return Value(*number);
   }
   return args[0] != nullptr ? *args[0] : Value(0.0);
 }
@@ -209,8 +200,18 @@ Result<Value> indent(const Call& call) {
 }
 
 Result<Value> format(const Call& call) {
-  if (!call.arguments.named.empty()) return call.fail("format takes no named arguments here");
-  return format_percent(call.in, as_text(call), call.arguments.values, call.at);
+  if (call.arguments.named.empty()) {
+    return format_percent(call.in, as_text(call), Value::list(call.arguments.values, true),
+                          call.at);
+  }
+  if (!call.arguments.values.empty()) {
+    return call.fail("format takes values with or without names, not both");
+  }
+  std::vector<std::pair<Value, Value>> named;
+  for (std::size_t i = 0; i < call.arguments.named.size(); ++i) {
+    named.emplace_back(call.arguments.name(i), call.arguments.named[i].second);
+  }
+  return format_percent(call.in, as_text(call), Value::dict(std::move(named)), call.at);
 }
 
 Result<Value> tojson(const Call& call) {

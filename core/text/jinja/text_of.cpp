@@ -142,6 +142,12 @@ MarkedText to_text(const Value& value, Meter& meter) {
   return writer.take();
 }
 
+MarkedText to_repr(const Value& value, Meter& meter) {
+  Writer writer(meter);
+  writer.repr(value);
+  return writer.take();
+}
+
 std::string float_text(double value) {
   if (std::isnan(value)) return "nan";
   if (std::isinf(value)) return value > 0 ? "inf" : "-inf";

@@ -1,9 +1,9 @@
 // What filters and methods do to strings, mark by mark.
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 
 #include "core/base/cat.h"
+#include "core/base/number.h"
 #include "core/text/jinja/builtins.h"
 #include "core/text/jinja/characters.h"
 
@@ -104,6 +104,37 @@ Result<Value> join_values(const Call& call, const Value& items, const MarkedText
   return Value(out.take());
 }
 
+Result<Value> padded_text(const Call& call, const MarkedText& text, std::int64_t width,
+                          const MarkedText& fill, char align) {
+  if (!call.in.meter().bytes(text.size())) return call.in.limit(call.at);
+  const auto length = static_cast<std::int64_t>(count_characters(text.text()));
+  const std::int64_t room = width > length ? width - length : 0;
+  // Python's center() puts the odd one to the left only if the width is odd, too.
+  const std::int64_t before = align == '<'   ? 0
+                              : align == '>' ? room
+                                             : room / 2 + (room & width & 1);
+  TextBuilder out(call.in.meter());
+  for (std::int64_t i = 0; i < room && !call.in.meter().spent(); ++i) {
+    if (i == before) out.put(text);
+    out.put(fill);
+  }
+  if (before == room) out.put(text);
+  return Value(out.take());
+}
+
+std::optional<double> to_number(std::string_view text) {
+  text = trimmed(text);
+  if (text.starts_with('+')) text.remove_prefix(1);
+  return parse_double(text);
+}
+
+std::string fixed_text(double value, int precision) {
+  char text[512];
+  const auto end =
+      std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, precision).ptr;
+  return std::string(text, end);
+}
+
 MarkedText with_case(const MarkedText& text, Case wanted, Meter& meter) {
   MarkedText out;
   if (!meter.bytes(text.size()) || !meter.step(text.size() / 64)) return out;
@@ -141,62 +172,6 @@ MarkedText with_case(const MarkedText& text, Case wanted, Meter& meter) {
     out.append(mapped, span.trusted);
   }
   return out;
-}
-
-Result<Value> format_percent(Interpreter& in, const MarkedText& format,
-                             const std::vector<Value>& values, Offset at) {
-  const std::string& s = format.text();
-  TextBuilder out(in.meter());
-  std::size_t next = 0;
-  std::size_t done = 0;
-  for (std::size_t i = s.find('%'); i != std::string::npos; i = s.find('%', done)) {
-    out.put_slice(format, done, i);
-    std::size_t kind = i + 1;
-    std::size_t digits = std::string::npos;
-    if (kind < s.size() && s[kind] == '.') {
-      digits = 0;
-      for (++kind; kind < s.size() && s[kind] >= '0' && s[kind] <= '9' && digits < 100; ++kind) {
-        digits = digits * 10 + static_cast<std::size_t>(s[kind] - '0');
-      }
-    }
-    const char letter = kind < s.size() ? s[kind] : '\0';
-    done = std::min(kind + 1, s.size());
-    if (letter == '%' && digits == std::string::npos) {
-      out.put_slice(format, kind, kind + 1);
-      continue;
-    }
-    const bool known = letter == 's' || letter == 'd' || letter == 'i' || letter == 'f';
-    if (!known || (digits != std::string::npos && (letter != 'f' || digits > 30))) {
-      return in.fail(at, cat("the format ", std::string_view(s).substr(i, 5),
-                             " is not supported; %s, %d, %f, %.2f and %% are"));
-    }
-    if (next >= values.size()) return in.fail(at, "the format has more places than values");
-    const Value& value = values[next++];
-    if (letter == 's') {
-      out.put(to_text(value, in.meter()));
-      continue;
-    }
-    if (!value.is_number()) {
-      return in.fail(at, cat("%", letter, " takes a number, not ", kind_name(value)));
-    }
-    char text[400];
-    if (letter == 'f') {
-      const int precision = digits == std::string::npos ? 6 : static_cast<int>(digits);
-      const auto end = std::to_chars(text, text + sizeof text, value.number(),
-                                     std::chars_format::fixed, precision)
-                           .ptr;
-      out.put(std::string_view(text, static_cast<std::size_t>(end - text)), true);
-    } else {
-      const double truncated = std::trunc(value.number());
-      if (value.is_float() && !(std::abs(truncated) < 9.2e18)) {
-        return in.fail(at, "the number does not fit 64 bits");
-      }
-      out.put(cat(value.is_float() ? static_cast<std::int64_t>(truncated) : value.whole()), true);
-    }
-  }
-  out.put_slice(format, done, s.size());
-  if (next < values.size()) return in.fail(at, "the format has fewer places than values");
-  return Value(out.take());
 }
 
 }  // namespace apr::jinja

@@ -257,9 +257,13 @@ std::optional<Order> compare(const Value& a, const Value& b, Meter& meter) {
   return std::nullopt;
 }
 
-std::optional<Value> from_json(const Json& json) {
+std::optional<Value> from_json(const Json& json, bool trusted) {
   struct Converter {
-    static std::optional<Value> convert(const Json& value, unsigned depth) {
+    bool trusted;
+    MarkedText text(const std::string& s) const {
+      return trusted ? MarkedText::trusted(s) : MarkedText::untrusted(s);
+    }
+    std::optional<Value> convert(const Json& value, unsigned depth) const {
       if (depth > kMaxValueDepth) return std::nullopt;
       switch (value.kind()) {
         case Json::Kind::null:
@@ -271,7 +275,7 @@ std::optional<Value> from_json(const Json& json) {
         case Json::Kind::number:
           return Value(value.as_number());
         case Json::Kind::string:
-          return Value(MarkedText::untrusted(value.as_string()));
+          return Value(text(value.as_string()));
         case Json::Kind::array: {
           std::vector<Value> items;
           items.reserve(value.as_array().size());
@@ -288,7 +292,7 @@ std::optional<Value> from_json(const Json& json) {
           for (const auto& [key, member] : value.as_object()) {
             auto converted = convert(member, depth + 1);
             if (!converted) return std::nullopt;
-            entries.emplace_back(MarkedText::untrusted(key), *std::move(converted));
+            entries.emplace_back(text(key), *std::move(converted));
           }
           return Value::dict(std::move(entries));
         }
@@ -296,7 +300,7 @@ std::optional<Value> from_json(const Json& json) {
       return std::nullopt;
     }
   };
-  return Converter::convert(json, 0);
+  return Converter{trusted}.convert(json, 0);
 }
 
 }  // namespace apr::jinja

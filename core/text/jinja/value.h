@@ -33,6 +33,7 @@ struct List;
 class Dict;
 struct Function;
 struct LoopState;
+struct Statement;
 
 enum class Kind : std::uint8_t {
   undefined,
@@ -113,6 +114,7 @@ class Value {
 struct List {
   std::vector<Value> values;
   bool tuple = false;
+  bool group = false;  ///< a tuple made by groupby: its parts are called grouper and list
   unsigned depth = 1;
 };
 
@@ -138,6 +140,10 @@ class Dict {
 struct LoopState {
   Value items;  ///< a list
   std::size_t index = 0;
+  std::uint64_t id = 0;                  ///< for loop.changed()
+  unsigned level = 0;                    ///< of recursion
+  const Statement* recursive = nullptr;  ///< the loop's statement, if its body may call it
+  std::size_t height = 0;                ///< frames outside of the loop
 };
 
 /// "string", "list", … as error messages name kinds.
@@ -153,10 +159,12 @@ std::optional<Order> compare(const Value& a, const Value& b, Meter& meter);
 /// Python's str() and repr(). Marks are kept; what str() itself adds is trusted for numbers and the
 /// like, and untrusted for the punctuation of lists and dicts. Cut short once the meter is spent.
 MarkedText to_text(const Value& value, Meter& meter);
+MarkedText to_repr(const Value& value, Meter& meter);
 /// Python's spelling of a float.
 std::string float_text(double value);
 
-/// JSON from outside: every string is untrusted. Nothing if it is nested too deeply.
-std::optional<Value> from_json(const Json& json);
+/// JSON from outside: every string is untrusted unless told otherwise. Nothing if it is nested too
+/// deeply.
+std::optional<Value> from_json(const Json& json, bool trusted = false);
 
 }  // namespace apr::jinja

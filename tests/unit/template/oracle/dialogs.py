@@ -27,8 +27,8 @@ def message(rng, role):
     return {"role": role, "content": rng.choice(TEXTS)}
 
 
-def dialogs():
-    rng = random.Random(20240726)
+def dialogs(seed=20240726):
+    rng = random.Random(seed)
     out = []
 
     def add(name, messages, **more):

@@ -75,6 +75,40 @@ a  {{- 'b' -}}   c
 {{ messages|default([])|length }}{{ (people|first).name }}{{ (people|selectattr('name', 'in', ['Bob', 'x'])|first).age }}{{ people[0]['name'][0] }}{{ people[-1].name.upper()[1:] }}
 {% for a in [1, 2] %}{% for b in [3, 4] %}{{ loop.index }}{{ loop.depth }}{% endfor %}{{ loop.index }}{% endfor %}{% for p in people %}{{ p.name }}{{ ', ' if not loop.last }}{% endfor %}
 {{ x }}{% set x = 'a' %}{{ x }}{% set x = x ~ x %}{{ x }}{% set x = [x] + ['b'] %}{{ x }}{% set x = dict(x=x) %}{{ x }}
+{% macro box(title) %}<{{ title }}>{{ caller() }}</{{ title }}>{% endmacro %}{% call box('a') %}in{{ i }}{% endcall %}{% call box(title='b') %}{% call box('c') %}x{% endcall %}{% endcall %}
+{% macro each(xs) %}{% for x in xs %}{{ caller(x, last=loop.last) }}{% endfor %}{% endmacro %}{% call(x, last=false) each(xs) %}{{ x }}{{ ';' if not last }}{% endcall %}
+{% macro m() %}{{ caller is defined }}{{ caller() if caller else 'none' }}{% endmacro %}{{ m() }}{% call m() %}y{% endcall %}
+{% macro m() %}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m() }}{{ m(1, 'a', k=2) }}{{ m(*xs) }}{{ m(**{'p': 1}) }}{{ m(0, *xs, z=1, **{'q': 2}) }}
+{% macro m(a, b=2) %}{{ a }}{{ b }}{{ varargs|join('+') }}{% endmacro %}{{ m(1) }}{{ m(1, 3, 4, 5) }}{{ m(*[7, 8, 9]) }}{{ m(**{'b': 5, 'a': 6}) }}
+{{ dict(**d) == d }}{{ dict(x=1, **{'y': 2}) }}{{ range(*[1, 4])|list }}{{ namespace(**{'k': 5}).k }}
+{% set tree = [{'v': 1, 'c': [{'v': 2, 'c': []}, {'v': 3, 'c': [{'v': 4}]}]}, {'v': 5}] %}{% for n in tree recursive %}{{ n.v }}@{{ loop.depth }}{{ loop.depth0 }}{% if n.c %}({{ loop(n.c) }}){% endif %}{{ ',' if not loop.last }}{% endfor %}
+{% for n in [[1, [2]], 3] recursive %}{% set mark = n %}{{ loop(n) if n is iterable else n }}|{{ mark }};{% endfor %}
+{% for x in [1, 1, 2, 2, 1] %}{{ loop.changed(x) }}{{ loop.changed(x, 'k') }} {% endfor %}{% for x in xs %}{% if loop.changed(x > 2) %}!{% endif %}{{ x }}{% endfor %}
+{% for a, (b, c) in [[1, [2, 3]], [4, (5, 6)]] %}{{ a }}{{ b }}{{ c }};{% endfor %}{% set (a, b), c = [[1, 2], 3] %}{{ a }}{{ b }}{{ c }}{% set (e,) = ['z'] %}{{ e }}{% for (x,) in [[1], [2]] %}{{ x }}{% endfor %}{% set (x) = 5 %}{{ x }}
+{% generation %}a{% set inside = 1 %}{{ inside }}{% endgeneration %}{{ inside }}|{% for x in xs %}{% generation %}{{ x }}{{ loop.index }}{% endgeneration %}{% endfor %}
+{% for row in xs|batch(3) %}{{ row }}{% endfor %}{{ xs|batch(3, 'x')|list }}{{ []|batch(2)|list }}{{ xs|slice(3)|list }}{{ xs|slice(3, '-')|list }}{{ 'abc'|batch(2)|list }}{{ xs|slice(9)|list }}
+{% for g in people|groupby('age') %}{{ g.grouper }}:{{ g.list|map(attribute='name')|join(',') }};{% endfor %}{% for k, ms in people|groupby('on', default=false) %}{{ k }}{{ ms|length }}{% endfor %}{% for k, ms in people|groupby('name') %}{{ k }}{{ ms|length }}{% endfor %}
+{% for k, v in [{'a': 'X', 'b': 1}, {'a': 'x', 'b': 2}, {'a': 'W'}]|groupby('a') %}{{ k }}{{ v|length }}{% endfor %}{% for k, v in [{'a': 'X'}, {'a': 'x'}]|groupby('a', case_sensitive=true) %}{{ k }}{{ v|length }}{% endfor %}{{ [{'a': 1}]|groupby('a') }}{{ [{'b': 1}]|groupby('a', default=7) }}
+{{ people|sort(attribute='age,name')|map(attribute='name')|list }}{{ people|sort(attribute='age,name', reverse=true)|map(attribute='name')|list }}{{ [[2, 'b'], [1, 'c'], [2, 'a']]|sort(attribute='0,1') }}{{ people|max(attribute='age') }}{{ people|unique(attribute='age')|map(attribute='name')|list }}
+[{{ 'ab'|center(7) }}][{{ 'abc'|center(8) }}][{{ 'é'|center(4) }}][{{ 'ab'.center(7, '*') }}][{{ 'abcd'.center(7, '*') }}][{{ 'ab'.ljust(5, '.') }}][{{ 'ab'.rjust(5) }}][{{ 'abc'.center(2) }}][{{ '-7'.zfill(5) }}{{ '+7'.zfill(2) }}{{ 'x'.zfill(-3) }}]
+{{ 'foo bar baz qux'|truncate(9) }}|{{ 'foo bar baz qux'|truncate(9, true) }}|{{ 'foo bar baz qux'|truncate(11) }}|{{ 'foo bar baz qux'|truncate(11, false, '...', 0) }}|{{ 'foobarbazquxx'|truncate(7, leeway=0) }}|{{ 'a b c d e f g h'|truncate(5, end='…', leeway=0) }}|{{ 'äöü äöü äöü äöü'|truncate(8, leeway=0) }}
+{{ '<a href="x">\'&\'</a>'|e }}{{ '<'|escape }}{{ 5|e }}{{ '&lt;'|forceescape }}{{ 'a b/ü?&='|urlencode }}{{ {'q': 'a b', 'ü/': '1&2'}|urlencode }}{{ [['a', 1], ['b', none]]|urlencode }}
+{{ 1|filesizeformat }}|{{ 0|filesizeformat }}|{{ 999|filesizeformat }}|{{ 1000|filesizeformat }}|{{ 1024|filesizeformat(true) }}|{{ 1500000|filesizeformat }}|{{ 123456789012|filesizeformat(binary=true) }}|{{ '2048'|filesizeformat(true) }}|{{ 1.5|filesizeformat }}
+{% set j = joiner() %}{% for x in xs %}{{ j() }}{{ x }}{% endfor %}{% set k = joiner('; ') %}{{ k() }}a{{ k() }}b{% set c = cycler('o', 'e') %}{{ c.current }}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}{{ c.reset() }}{{ c.current }}
+{{ 'trim' is filter }}{{ 'nosuch' is filter }}{{ 'odd' is test }}{{ 'nosuch' is test }}{{ 'x' is not filter }}
+{{ 'a-b-c'.partition('-') }}{{ 'a-b-c'.rpartition('-') }}{{ 'abc'.partition('x') }}{{ 'abc'.rpartition('x') }}{{ 'añbñ'.find('ñ', 2) }}{{ 'añbñ'.rfind('ñ') }}{{ 'añbñ'.rfind('ñ', 0, 3) }}{{ 'abcabc'.index('c', -4) }}{{ 'abc'.rindex('c') }}{{ 'abc'.find('', 9) }}{{ 'abc'.find('', 3) }}{{ 'aXbXc'.count('X', 2) }}{{ 'abc'.count('') }}{{ 'abc'.find('a', none, -3) }}
+{{ 'abc'.startswith('b', 1) }}{{ 'abc'.startswith('b', 1, 1) }}{{ 'abc'.endswith('b', 0, 2) }}{{ 'abc'.endswith(('x', 'c')) }}{{ 'abc'.startswith('', 4) }}{{ 'AB'.isupper() }}{{ 'aB'.islower() }}{{ 'ab1'.islower() }}{{ '12'.isupper() }}{{ 'ab'.isalpha() }}{{ 'a1'.isalnum() }}{{ 'a1'.isalpha() }}{{ 'é'.isascii() }}{{ ''.isascii() }}{{ ''.isalpha() }}
+{{ 'a\tbc\td'.expandtabs() }}|{{ 'a\tb\n\tc'.expandtabs(4) }}|{{ 'a\tb'.expandtabs(0) }}|{{ xs.copy() }}{{ d.copy() == d }}{{ xs.count(3) }}{{ xs.index(2) }}
+{{ '%5d|%-5d|%05d|%+d|% d|%x|%X|%#x|%o|%.3d|%5s|%-5s|%.2s|%5.1f|%e|%g|%G|%c%c|%r|%i' % (42, 42, -42, 42, 42, 255, 255, 255, 8, 7, 'ab', 'ab', 'abc', 3.14159, 12345.678, 0.00001, 1e20, 'x', 65, 'q', 9) }}
+{{ '%(a)s-%(b)05.1f-%(a)r' % {'a': 'x', 'b': 2.25} }}{{ '%(k)s!'|format(k='v') }}{{ 'no places' % {'a': 1} }}{{ '%s' % {'a': 1} }}{{ '%5.1f%%' % 99.5 }}{{ '%s' % (xs,) }}{{ '%+.2e' % -0.5 }}{{ '%08.3f' % -3.14159 }}{{ '%d' % 3.99 }}{{ '%s %s'|format(*['a', 'b']) }}
+{{ '{:5}|{:<5}|{:>5}|{:^5}|{:*^7}|{:05d}|{:+d}|{:,}|{:_}|{:x}|{:#X}|{:b}|{:o}'.format(1, 2, 3, 4, 'mid', 42, 7, 1234567, 1234567, 255, 255, 5, 8) }}
+{{ '{:.2f}|{:8.3f}|{:<8.1f}|{:e}|{:g}|{:%}|{:.1%}|{:,.2f}|{:+.1f}|{:G}|{}|{:6}'.format(3.14159, 2.5, 2.25, 12345.678, 0.0001, 0.25, 0.125, 1234567.891, 1.0, 1e-10, 1.5, 2.5) }}
+{{ '{0!r} {0!s:>4} {k!r:<5}|{:é<4}|{:.2}|{:05}|{}'.format('a', k='b') if false }}{{ '{!r:>5}|{!s:3}|'.format('a', 1) }}{{ '{:é<4}|{:.2}|{:>6}|{:c}|{:5}|{:d}'.format('a', 'xyz', True, 97, False, True) }}{{ '{a:>{b}}' if false }}
+{{ none|selectattr('x')|list }}{{ none|map('upper')|list }}{{ 0|select|list }}{{ ''|reject|list }}{{ '0b101'|int(0, 2) }}{{ '0o17'|int(0, 8) }}{{ '\x7f'|tojson(ensure_ascii=true) }}
+{% macro f(xs) %}{% for x in xs %}{% if x is mapping %}{{ f(x.values()) }}{% else %}{{ x }},{% endif %}{% endfor %}{% endmacro %}{{ f([1, {'a': 2, 'b': {'c': 3}}]) }}{% macro outer() %}{% macro inner() %}{{ caller() }}{% endmacro %}{% call inner() %}deep{% endcall %}{% endmacro %}{{ outer() }}
+{% for m in [1, 2, 3] if m != 2 %}{% if loop.first %}{% continue %}{% endif %}{{ m }}{{ loop.previtem }}{% endfor %}{% for i in range(10) %}{% for j in range(10) %}{% if j > i %}{% break %}{% endif %}{{ j }}{% endfor %}{% if i == 3 %}{% break %}{% endif %}|{% endfor %}
+{% set s2 %}{% for x in xs %}{% if x == 2 %}{% break %}{% endif %}{{ x }}{% endfor %}{% endset %}{{ s2 }}{% filter replace('a', 'b')|upper %}aXa{% endfilter %}
+{{ loop }}|{% for x in [1] %}{% for y in [2] %}{{ loop.index }}{% endfor %}{{ loop.length }}{% endfor %}{{ x }}|
 {{ 'a' + 1 }}
 {{ 1 + 'a' }}
 {{ 'a' + none }}
@@ -122,6 +156,47 @@ a  {{- 'b' -}}   c
 {% macro m(a) %}{% endmacro %}{{ m(b=2) }}
 {{ s.__class__ }}|
 {{ ''.__class__.__mro__ }}
+{% macro m() %}{% endmacro %}{% call m() %}x{% endcall %}
+{% macro m() %}{{ caller() }}{% endmacro %}{{ m() }}
+{% call 5 %}x{% endcall %}
+{% call nope() %}x{% endcall %}
+{% macro m(a) %}{{ a }}{% endmacro %}{{ m(*[1, 2]) }}
+{% macro m(a) %}{{ a }}{% endmacro %}{{ m(a=1, **{'a': 2}) }}
+{% macro m(a) %}{{ a }}{% endmacro %}{{ m(**5) }}
+{{ f(**a, b=1) }}
+{{ f(*a, *b) }}
+{% for x in [1] %}{{ loop([2]) }}{% endfor %}
+{% for x in [1] recursive %}{{ loop(5) }}{% endfor %}
+{% for a, (b, c) in [[1, [2]]] %}{% endfor %}
+{% set (a, b) %}x{% endset %}
+{% set e, = ['z'] %}
+{% for x, in [[1]] %}{% endfor %}
+{{ people|groupby('on')|list }}
+{{ 'abc'|truncate(2) }}
+{{ 'abc'.index('x') }}
+{{ 'abc'.center(9, 'xx') }}
+{{ '%q' % 1 }}
+{{ '%(x)s' % {'a': 1} }}
+{{ '%x' % 1.5 }}
+{{ '{:d}'.format('a') }}
+{{ '{:s}'.format(1) }}
+{{ '{:Q}'.format(1) }}
+{{ '{:.2f}'.format('a') }}
+{{ '{!q}'.format(1) }}
+{{ xs|map('nosuch')|list }}
+{{ xs|select('nosuch')|list }}
+{{ people|selectattr('age', 'nosuch')|list }}
+{% if false %}{{ 'a'|map('nosuch')|list }}{% endif %}{{ 1/0 }}
+{{ cycler() }}
+{{ none|batch(2)|list }}
+{{ 5|groupby('a') }}
+{% include 'x' %}
+{% import 'x' as y %}
+{% from 'x' import y %}
+{% extends 'x' %}
+{% generation %}
+{% macro m() %}{% macro n() %}{% endmacro %}
+{% call m() %}
 {% if %}{% endif %}
 {% if 1 %}
 {% endif %}
@@ -195,7 +270,7 @@ def main():
     path = pathlib.Path(__file__).with_name("snippets.json")
     path.write_text(json.dumps(out, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
     print(len(rows), "snippets,", sum(r["text"] is None for r in rows), "errors")
-    for row in rows[:66]:
+    for row in rows[:66 + 34]:
         if row["text"] is None:
             print("error:", row["template"])
 
