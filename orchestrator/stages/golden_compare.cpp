@@ -17,6 +17,16 @@ namespace apr {
 
 namespace {
 
+/// What is compared: stored numbers and the model's, padding left out.
+struct Compared {
+  const Shape& shape;  ///< of the stored value
+  std::span<const float> reference;
+  std::span<const float> found;
+  std::span<const std::size_t> places;
+  bool has_positions;  ///< rows are tokens in order
+  std::size_t place(std::size_t i) const { return places.empty() ? i : places[i]; }
+};
+
 struct Sums {
   double reference_squares = 0;
   double difference_squares = 0;
@@ -30,7 +40,7 @@ struct Sums {
 
 Sums sum_up(std::span<const float> reference, std::span<const float> found) {
   Sums sums;
-  for (std::size_t i = 0; i < reference.size(); ++i) {
+  for (std::size_t i = 0; i < found.size(); ++i) {
     const double r = reference[i];
     const double f = found[i];
     sums.largest_reference = std::max(sums.largest_reference, std::fabs(r));
@@ -75,16 +85,16 @@ bool is_reordered(std::span<const float> reference, std::span<const float> found
 }
 
 /// What the tokens say, which are the last dimension but one: [token, feature], [head, query, key].
-std::string positions_remark(const NodeCheck& check, const GoldenValue& reference,
-                             std::span<const float> found, double allowed) {
-  const Shape& shape = reference.shape;
-  if (shape.rank() < 2 || check.node == "embed") return {};
+std::string positions_remark(const Compared& compared, double allowed) {
+  const Shape& shape = compared.shape;
+  if (shape.rank() < 2 || !compared.has_positions) return {};
   const std::uint64_t columns = std::max<std::uint64_t>(shape.columns(), 1);
   const std::uint64_t tokens = shape[shape.rank() - 2];
   std::uint64_t first_bad = tokens;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::fabs(static_cast<double>(reference.numbers[i]) - found[i]);
-    if (difference > allowed) first_bad = std::min(first_bad, i / columns % tokens);
+  for (std::size_t i = 0; i < compared.found.size(); ++i) {
+    const double difference =
+        std::fabs(static_cast<double>(compared.reference[i]) - compared.found[i]);
+    if (difference > allowed) first_bad = std::min(first_bad, compared.place(i) / columns % tokens);
   }
   if (first_bad == 0 || first_bad == tokens) return {};
   return cat("the first ", first_bad == 1 ? "token agrees" : cat(first_bad, " tokens agree"),
@@ -92,12 +102,11 @@ std::string positions_remark(const NodeCheck& check, const GoldenValue& referenc
              " does not: the mistake depends on the position (rotary embedding, mask, cache)");
 }
 
-std::string remark_of(const NodeCheck& check, const Sums& sums, const GoldenValue& reference,
-                      std::span<const float> found, double allowed) {
+std::string remark_of(const Compared& compared, const Sums& sums, double allowed) {
   if (sums.not_numbers > 0) {
-    return cat(sums.not_numbers, " of ", found.size(), " values are not numbers");
+    return cat(sums.not_numbers, " of ", compared.found.size(), " values are not numbers");
   }
-  if (sums.worst_difference > 0 && is_reordered(reference.numbers, found)) {
+  if (sums.worst_difference > 0 && is_reordered(compared.reference, compared.found)) {
     return "the same numbers in another order";
   }
   if (sums.reference_squares > 0) {
@@ -107,36 +116,109 @@ std::string remark_of(const NodeCheck& check, const Sums& sums, const GoldenValu
     const double left = found_squares - factor * factor * sums.reference_squares;
     if (left <= 1e-4 * sums.difference_squares) return cat("the reference times ", factor);
   }
-  return positions_remark(check, reference, found, allowed);
+  return positions_remark(compared, allowed);
+}
+
+bool has_positions(ValueClass value_class) {
+  switch (value_class) {
+    case ValueClass::hidden_states:
+    case ValueClass::attention_probabilities:
+    case ValueClass::logits:
+    case ValueClass::decoder_hidden_states:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace
 
-NodeCheck check_node(std::string node, const GoldenValue& reference, std::span<const float> found,
-                     const GoldenTolerance& tolerance) {
+std::string_view name_of(ValueClass value_class) {
+  switch (value_class) {
+    case ValueClass::embed:
+      return "embed";
+    case ValueClass::hidden_states:
+      return "hidden_states";
+    case ValueClass::attention_probabilities:
+      return "attention_probabilities";
+    case ValueClass::logits:
+      return "logits";
+    case ValueClass::pooler_output:
+      return "pooler_output";
+    case ValueClass::sentence_embedding:
+      return "sentence_embedding";
+    case ValueClass::encoder_hidden_states:
+      return "encoder_hidden_states";
+    case ValueClass::encoder_final_norm:
+      return "encoder_final_norm";
+    case ValueClass::decoder_hidden_states:
+      return "decoder_hidden_states";
+    case ValueClass::input_features:
+      return "input_features";
+    case ValueClass::mel_filters:
+      return "mel_filters";
+  }
+  return "?";
+}
+
+ValueClass class_of(const Graph& graph, std::string_view value) {
+  if (value == kLogits) return ValueClass::logits;
+  if (value == kSentenceEmbedding) return ValueClass::sentence_embedding;
+  if (value == kInputFeatures) return ValueClass::input_features;
+  if (value == kMelFilters) return ValueClass::mel_filters;
+  if (value == "embed") return ValueClass::embed;
+  const auto id = graph.find_value(value);
+  const Rows rows = id ? graph.value(*id).type.rows : Rows::tokens;
+  if (is_pairs(rows)) return ValueClass::attention_probabilities;
+  if (rows == Rows::sequences) return ValueClass::pooler_output;
+  if (rows == Rows::states) {
+    return value.ends_with("final_norm") ? ValueClass::encoder_final_norm
+                                         : ValueClass::encoder_hidden_states;
+  }
+  return graph.facts().max_frames > 0 ? ValueClass::decoder_hidden_states
+                                      : ValueClass::hidden_states;
+}
+
+double GoldenTolerance::allowed(ValueClass value_class, double largest) const {
+  const auto suggestion = suggested.find(name_of(value_class));
+  const bool is_suggested = suggestion != suggested.end();
+  const double smaller = is_suggested ? suggestion->second : HUGE_VAL;
+  switch (value_class) {
+    case ValueClass::embed:
+      return embed;
+    case ValueClass::logits:
+      return std::min(logits, smaller);
+    case ValueClass::mel_filters:
+      return std::min(node * largest, smaller);
+    case ValueClass::attention_probabilities:
+      if (is_suggested) return smaller;
+      [[fallthrough]];
+    default:
+      return std::min(node * std::max(1.0, largest), smaller);
+  }
+}
+
+NodeCheck check_node(std::string node, const GoldenValue& reference, const Pairing& pairing,
+                     const GoldenTolerance& tolerance, ValueClass value_class) {
   NodeCheck check;
   check.node = std::move(node);
   check.difference = check.measured = check.relative_rms = std::nan("");
-  if (found.size() != reference.numbers.size()) {
-    check.remark =
-        cat("it has ", found.size(), " values, the reference has ", reference.numbers.size());
+  if (!pairing.problem.empty()) {
+    check.remark = pairing.problem;
     return check;
   }
-  const Sums sums = sum_up(reference.numbers, found);
-  double allowed = tolerance.node * std::max(1.0, sums.largest_reference);
-  if (check.node.find(".attn_probs") != std::string::npos) {
-    allowed = tolerance.attention_probabilities.value_or(allowed);
-  } else {
-    allowed = std::min(allowed, tolerance.hidden_states.value_or(allowed));
-  }
-  if (check.node == "embed") allowed = tolerance.embed;
-  const std::string_view base = std::string_view(check.node).substr(check.node.rfind('.') + 1);
-  if (base.starts_with("logits")) allowed = tolerance.logits;
+  std::vector<float> gathered;
+  for (const std::size_t place : pairing.places) gathered.push_back(reference.numbers[place]);
+  const Compared compared{reference.shape, pairing.places.empty() ? reference.numbers : gathered,
+                          pairing.found, pairing.places,
+                          has_positions(value_class) && reference.listed.empty()};
+  const Sums sums = sum_up(compared.reference, compared.found);
+  const double allowed = tolerance.allowed(value_class, sums.largest_reference);
   const std::size_t worst = sums.not_numbers > 0 ? sums.first_not_number : sums.worst;
-  if (!found.empty()) {
-    check.at = index_of(reference.shape, worst);
-    check.reference = reference.numbers[worst];
-    check.found = found[worst];
+  if (!compared.found.empty()) {
+    check.at = index_of(reference.shape, compared.place(worst));
+    check.reference = compared.reference[worst];
+    check.found = compared.found[worst];
   }
   if (sums.not_numbers == 0) {
     check.difference = sums.worst_difference;
@@ -147,7 +229,7 @@ NodeCheck check_node(std::string node, const GoldenValue& reference, std::span<c
   check.measured = tolerance.type_aware ? check.relative_rms : check.difference;
   check.tolerance = tolerance.type_aware ? tolerance.relative_rms : allowed;
   check.passed = check.measured <= check.tolerance;
-  if (!check.passed) check.remark = remark_of(check, sums, reference, found, allowed);
+  if (!check.passed) check.remark = remark_of(compared, sums, allowed);
   return check;
 }
 

@@ -3,263 +3,148 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <set>
 #include <utility>
 
 #include "core/base/cat.h"
-#include "core/base/hash.h"
-#include "core/base/json.h"
-#include "core/formats/safetensors/safetensors.h"
 
 namespace apr {
 
 namespace {
 
-constexpr std::uint64_t kMaxJsonBytes = 64u << 20;
-constexpr std::string_view kJsonName = "golden.json";
-constexpr std::string_view kTensorsName = "golden.safetensors";
-
-Error malformed(const std::string& file, const std::string& what) {
-  return make_error(ErrorCode::format, what, file, "docs/golden-traces.md describes the format");
+/// "tail8" for "tail": 8; 0: the word is another one.
+std::size_t number_behind(std::string_view word, std::string_view marker) {
+  if (!word.starts_with(marker)) return 0;
+  const std::string_view digits = word.substr(marker.size());
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  return error == std::errc() && end == digits.data() + digits.size() ? number : 0;
 }
 
-Result<std::vector<TokenId>> read_ids(const Json& list, const std::string& field,
-                                      const std::string& file) {
-  if (!list.is_array()) return malformed(file, cat("field ", field, " is not a list of ids"));
-  std::vector<TokenId> ids;
-  for (const Json& id : list.as_array()) {
-    if (!id.is_integer() || id.as_integer() < 0 || id.as_integer() > INT32_MAX) {
-      return malformed(file, cat("field ", field, " holds ", id.dump(), ", which is no id"));
-    }
-    ids.push_back(static_cast<TokenId>(id.as_integer()));
-  }
-  return ids;
-}
-
-Result<GoldenPrompt> read_prompt(const Json& json, std::size_t index, const std::string& file) {
-  const std::string field = cat("prompts[", index, "]");
-  GoldenPrompt prompt;
-  prompt.name = json["name"].as_string();
-  if (prompt.name.empty()) return malformed(file, cat("field ", field, ".name is missing"));
-  if (!json["prompt"].is_string()) {
-    return malformed(file, cat("field ", field, ".prompt is missing"));
-  }
-  prompt.text = json["prompt"].as_string();
-  prompt.parse_special = json["parse_special"].as_boolean(false);
-  APR_ASSIGN(prompt.ids, read_ids(json["ids"], field + ".ids", file));
-  if (prompt.ids.empty()) return malformed(file, cat("field ", field, ".ids is empty"));
-  APR_ASSIGN(prompt.top_ids, read_ids(json["top10_ids"], field + ".top10_ids", file));
-  for (const Json& logit : json["top10_logits"].as_array()) {
-    prompt.top_logits.push_back(logit.as_number(std::nan("")));
-  }
-  APR_ASSIGN(prompt.greedy_ids, read_ids(json["greedy_ids"], field + ".greedy_ids", file));
-  if (const Json& stop = json["greedy_stop_index"]; !stop.is_null()) {
-    if (!stop.is_integer() || stop.as_integer() < 0 ||
-        static_cast<std::size_t>(stop.as_integer()) >= prompt.greedy_ids.size()) {
-      return malformed(file, cat("field ", field, ".greedy_stop_index is outside of greedy_ids"));
-    }
-    prompt.greedy_stop = static_cast<std::size_t>(stop.as_integer());
-  }
-  for (const Json& name : json["tensors"].as_array()) {
-    const std::string& full = name.as_string();
-    if (!full.starts_with(prompt.name + ".")) {
-      return malformed(file, cat("field ", field, ".tensors names '", full,
-                                 "', which does not begin with '", prompt.name, ".'"));
-    }
-    const std::string value = full.substr(prompt.name.size() + 1);
-    const std::string variant = value.substr(0, value.find('.'));
-    (json["window_variants"].contains(variant) ? prompt.controls : prompt.values).push_back(value);
-  }
-  if (prompt.values.empty()) return malformed(file, cat("field ", field, ".tensors is empty"));
-  return prompt;
-}
-
-/// The number behind `marker` at the end of a name; 0 if there is none.
-std::size_t tail_rows(std::string_view name, std::string_view marker) {
-  const std::size_t at = name.rfind(marker);
-  if (at == std::string_view::npos) return 0;
-  const std::string_view digits = name.substr(at + marker.size());
-  std::size_t rows = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rows);
-  return error == std::errc() && end == digits.data() + digits.size() ? rows : 0;
-}
-
-Result<std::optional<double>> read_suggestion(const Json& json, std::string_view field,
-                                              const std::string& file) {
-  const Json& value = json["suggested_tolerance"][field];
-  if (value.is_null()) return std::optional<double>();
-  const double number = value.as_number(std::nan(""));
-  if (std::isfinite(number) && number >= 0) return std::optional<double>(number);
-  return malformed(file, cat("field suggested_tolerance.", field, " is ", value.dump()));
-}
-
-std::string hex_digest(std::span<const float> numbers) {
-  return sha256(std::as_bytes(numbers)).hex();
+bool is_made_of_output(std::string_view value) {
+  return value == kLogits || value == kSentenceEmbedding || value == kInputFeatures ||
+         value == kMelFilters;
 }
 
 }  // namespace
 
+std::size_t GoldenPrompt::tokens() const {
+  std::size_t tokens = 0;
+  for (const GoldenSequence& sequence : sequences) tokens += sequence.ids.size();
+  return tokens;
+}
+
+std::size_t GoldenPrompt::longest() const {
+  std::size_t longest = 0;
+  for (const GoldenSequence& sequence : sequences) {
+    longest = std::max(longest, sequence.ids.size());
+  }
+  return longest;
+}
+
 GoldenPart part_of(std::string_view stored) {
-  if (stored == "logits_all") return {"logits", 0};
-  if (stored == "logits_last") return {"logits", 1};
-  if (stored.starts_with("logits_tail")) {
-    if (const std::size_t rows = tail_rows(stored, "_tail"); rows > 0) return {"logits", rows};
+  using Choice = GoldenPart::Choice;
+  const std::string logits(kLogits);
+  if (stored == "logits_all") return {logits, Choice::all, 0};
+  if (stored == "logits_last") return {logits, Choice::tail, 1};
+  if (const std::size_t rows = number_behind(stored, "logits_tail"); rows > 0) {
+    return {logits, Choice::tail, rows};
   }
-  if (const std::size_t rows = tail_rows(stored, ".tail"); rows > 0) {
-    return {std::string(stored.substr(0, stored.rfind(".tail"))), rows};
-  }
-  return {std::string(stored), 0};
-}
-
-Status GoldenTrace::read_prompts(const Json& json, std::string_view file) {
-  if (json["format"].as_integer() != 1) {
-    return malformed(std::string(file), cat("field format is ", json["format"].dump(),
-                                            "; this version reads format 1"));
-  }
-  std::set<std::string> names;
-  const JsonArray& list = json["prompts"].as_array();
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    APR_ASSIGN(GoldenPrompt prompt, read_prompt(list[i], i, std::string(file)));
-    if (!names.insert(prompt.name).second) {
-      return malformed(std::string(file), cat("two prompts are named '", prompt.name, "'"));
-    }
-    prompts_.push_back(std::move(prompt));
-  }
-  if (prompts_.empty()) return malformed(std::string(file), "field prompts holds none");
-  return {};
-}
-
-Status GoldenTrace::read_tensors(const Json& json, const std::string& file) {
-  const std::string& name = json["tensor_file"].as_string();
-  if (name.empty() || base_name(name) != name || name == "..") {
-    return malformed(file, "field tensor_file is not the name of a file beside it");
-  }
-  const std::string path = join_path(parent_path(file), name);
-  APR_ASSIGN(const auto mapping, FileMapping::open(path));
-  const std::string digest = sha256(mapping->bytes()).hex();
-  if (digest != json["tensor_file_sha256"].as_string()) {
-    return make_error(ErrorCode::format,
-                      cat("its SHA-256 is ", digest, ", but ", base_name(file), " says ",
-                          json["tensor_file_sha256"].as_string()),
-                      path, "the two files do not belong together, or one was changed");
-  }
-  APR_ASSIGN(const SafetensorsTable table, read_safetensors_table(mapping->bytes(), path));
-  std::uint64_t total = 0;
-  for (const SafetensorsTensor& tensor : table.tensors) {
-    if (tensor.type != Type::f32) {
-      return make_error(ErrorCode::format, "a trace holds F32 only", cat(path, ": ", tensor.name));
-    }
-    total += tensor.size / sizeof(float);
-  }
-  numbers_.resize(total);
-  std::size_t begin = 0;
-  for (const SafetensorsTensor& tensor : table.tensors) {
-    const std::size_t count = tensor.size / sizeof(float);
-    if (count > 0) {
-      std::memcpy(numbers_.data() + begin, mapping->bytes().data() + tensor.offset, tensor.size);
-    }
-    values_[tensor.name] = {tensor.shape, std::span<const float>(numbers_).subspan(begin, count)};
-    begin += count;
-  }
-  return {};
-}
-
-Result<GoldenTrace> GoldenTrace::open(const std::string& path) {
-  APR_ASSIGN(const std::string text, read_file(path, kMaxJsonBytes));
-  APR_ASSIGN(const Json json, parse_json(text, path));
-  GoldenTrace trace;
-  trace.path_ = path;
-  trace.reference_ = json["reference"].as_string();
-  APR_TRY(trace.read_prompts(json, path));
-  SuggestedTolerance& suggested = trace.suggested_;
-  APR_ASSIGN(suggested.hidden_states, read_suggestion(json, "hidden_states_float32_engine", path));
-  APR_ASSIGN(suggested.attention_probabilities,
-             read_suggestion(json, "attention_probabilities_float32_engine", path));
-  APR_ASSIGN(suggested.logits, read_suggestion(json, "logits_float32_engine", path));
-  APR_TRY(trace.read_tensors(json, path));
-  for (const GoldenPrompt& prompt : trace.prompts_) {
-    std::vector<std::string> stored = prompt.values;
-    stored.insert(stored.end(), prompt.controls.begin(), prompt.controls.end());
-    for (const std::string& name : stored) {
-      const auto found = trace.values_.find(cat(prompt.name, ".", name));
-      if (found == trace.values_.end()) {
-        return malformed(path, cat("the tensor file has no '", prompt.name, ".", name, "'"));
-      }
-      for (const float number : found->second.numbers) {
-        if (!std::isfinite(number)) {
-          return malformed(path, cat("'", found->first, "' holds a value that is not a number"));
-        }
+  if (const std::size_t dot = stored.rfind('.'); dot != std::string_view::npos) {
+    const std::string_view word = stored.substr(dot + 1);
+    const std::string value(stored.substr(0, dot));
+    if (word == "queries") return {value, Choice::listed, 0};
+    for (const auto& [marker, rows] :
+         {std::pair{"tail", Choice::tail}, {"first", Choice::first}, {"every", Choice::every}}) {
+      if (const std::size_t count = number_behind(word, marker); count > 0) {
+        return {value, rows, count};
       }
     }
   }
-  return trace;
+  return {std::string(stored), Choice::all, 0};
 }
 
 const GoldenValue& GoldenTrace::value(const GoldenPrompt& prompt, std::string_view name) const {
   return values_.find(cat(prompt.name, ".", name))->second;
 }
 
+const GoldenValue& GoldenTrace::shared_value(std::string_view name) const {
+  return values_.find(name)->second;
+}
+
 std::vector<std::string> GoldenTrace::tap_names() const {
   std::set<std::string> names;
-  for (const GoldenPrompt& prompt : prompts_) {
-    for (const std::string& name : prompt.values) {
-      if (const GoldenPart part = part_of(name); part.value != "logits") names.insert(part.value);
+  const auto add = [&](const std::vector<std::string>& stored) {
+    for (const std::string& name : stored) {
+      if (GoldenPart part = part_of(name); !is_made_of_output(part.value)) {
+        names.insert(std::move(part.value));
+      }
     }
-  }
+  };
+  add(shared_);
+  for (const GoldenPrompt& prompt : prompts_) add(prompt.values);
   return {names.begin(), names.end()};
 }
 
-std::size_t GoldenTrace::longest_prompt() const {
+std::size_t GoldenTrace::largest_step() const {
+  std::size_t largest = 0;
+  for (const GoldenPrompt& prompt : prompts_) largest = std::max(largest, prompt.tokens());
+  return largest;
+}
+
+std::size_t GoldenTrace::longest_sequence() const {
   std::size_t longest = 0;
-  for (const GoldenPrompt& prompt : prompts_) longest = std::max(longest, prompt.ids.size());
+  for (const GoldenPrompt& prompt : prompts_) {
+    longest = std::max(longest, prompt.longest() + prompt.greedy_ids.size());
+  }
   return longest;
 }
 
-Status write_golden_trace(const std::string& folder, bool overwrite, Json json,
-                          std::span<const TracedValue> values) {
-  std::vector<const TracedValue*> sorted;
-  for (const TracedValue& value : values) sorted.push_back(&value);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const TracedValue* a, const TracedValue* b) { return a->name < b->name; });
-  std::vector<SafetensorsTensor> tensors;
-  Json table = Json::object();
-  for (const TracedValue* value : sorted) {
-    SafetensorsTensor tensor;
-    tensor.name = value->name;
-    tensor.shape = value->shape;
-    tensor.size = value->numbers.size() * sizeof(float);
-    tensors.push_back(std::move(tensor));
-    Json dims = Json::array();
-    for (const std::uint64_t dim : value->shape.dims()) dims.push_back(dim);
-    table.set(value->name, Json::object({{"dtype", "F32"},
-                                         {"shape", std::move(dims)},
-                                         {"sha256", hex_digest(value->numbers)}}));
+std::size_t GoldenTrace::most_sequences() const {
+  std::size_t most = 0;
+  for (const GoldenPrompt& prompt : prompts_) most = std::max(most, prompt.sequences.size());
+  return most;
+}
+
+std::span<const float> TapCollector::numbers(const Graph& graph, std::string_view name) const {
+  const auto id = graph.find_value(name);
+  const auto found = values_.find(id ? std::string_view(graph.value(*id).name) : name);
+  if (found == values_.end()) return {};
+  return found->second.numbers;
+}
+
+std::vector<float> sentence_embeddings(std::span<const float> rows, std::size_t features,
+                                       std::span<const std::size_t> lengths) {
+  std::vector<float> result;
+  std::size_t row = 0;
+  for (const std::size_t length : lengths) {
+    std::vector<double> sum(features, 0.0);
+    for (std::size_t i = 0; i < length; ++i, ++row) {
+      for (std::size_t f = 0; f < features; ++f) {
+        sum[f] += static_cast<double>(rows[row * features + f]);
+      }
+    }
+    double squares = 0;
+    for (double& value : sum) {
+      value /= static_cast<double>(length);
+      squares += value * value;
+    }
+    const double norm = std::sqrt(squares);
+    for (const double value : sum) result.push_back(static_cast<float>(value / norm));
   }
-  APR_ASSIGN(const std::string header, write_safetensors_header(tensors, Json::object()));
-  APR_ASSIGN(AtomicFolder target,
-             AtomicFolder::create(folder, overwrite, [](std::string_view name) {
-               return name == kJsonName || name == kTensorsName;
-             }));
-  APR_ASSIGN(AtomicFile tensor_file, target.create_file(kTensorsName));
-  Sha256 digest;
-  digest.update(header);
-  APR_TRY(tensor_file.write(header));
-  for (const TracedValue* value : sorted) {
-    const auto bytes = std::as_bytes(std::span<const float>(value->numbers));
-    digest.update(bytes);
-    APR_TRY(tensor_file.write(bytes));
+  return result;
+}
+
+std::vector<float> transposed(std::span<const float> table, std::size_t rows) {
+  std::vector<float> result(table.size());
+  const std::size_t columns = rows == 0 ? 0 : table.size() / rows;
+  for (std::size_t row = 0; row < rows; ++row) {
+    for (std::size_t column = 0; column < columns; ++column) {
+      result[column * rows + row] = table[row * columns + column];
+    }
   }
-  APR_TRY(tensor_file.commit());
-  json.set("tensor_file", kTensorsName);
-  json.set("tensor_file_sha256", digest.finish().hex());
-  json.set("tensors", std::move(table));
-  APR_ASSIGN(AtomicFile json_file, target.create_file(kJsonName));
-  APR_TRY(json_file.write(json.dump(1)));
-  APR_TRY(json_file.write("\n"));
-  APR_TRY(json_file.commit());
-  return target.commit();
+  return result;
 }
 
 std::vector<TokenId> largest_ids(std::span<const float> logits, std::size_t k) {

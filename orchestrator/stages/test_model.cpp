@@ -23,9 +23,10 @@ VerbInfo describe() {
   info.summary = "hold a model to the recorded values of a trusted implementation";
   info.details =
       "Runs every prompt of a golden trace and compares the tokenizer's ids, the value of every "
-      "recorded node, the ten best next tokens and the greedy continuation. Exit code 5 when "
-      "anything differs; the report then names the first node that does, in the order of "
-      "computation.\n\n"
+      "recorded node and, where the trace has them, the ten best next tokens and the greedy "
+      "continuation. Exit code 5 when anything differs; the report then names the first node that "
+      "does, in the order of computation. Traces of encoders may hold batches with padding, for "
+      "which nothing is computed, and recordings.\n\n"
       "A model with plain weights must match to float32 rounding. Quantized weights are held to "
       "the noise that their type makes (docs/golden-traces.md has the figures); --type-aware asks "
       "for that explicitly.";
@@ -48,6 +49,9 @@ VerbInfo describe() {
                  "always are"));
   info.params.push_back(
       flag_param("ids-from-trace", "do not test the tokenizer; run the trace's own ids"));
+  info.params.push_back(flag_param("features-from-trace",
+                                   "do not test the audio front end on the trace's recording; let "
+                                   "the encoder hear the trace's own features"));
   info.params.push_back(mode_param(Mode::exact));
   info.params.push_back(backend_param());
   info.params.push_back(allow_synthetic_param());
@@ -67,6 +71,8 @@ struct Summary {
   double max_relative_rms = 0;
   std::uint64_t nodes = 0;
   std::uint64_t failures = 0;
+  std::uint64_t best_ids = 0;       ///< prompts whose best ids were compared
+  std::uint64_t greedy_tokens = 0;  ///< compared
   Json first_value;
   Json first_other;
 };
@@ -76,12 +82,13 @@ Status check_fits(const Package& package, Registry& registry, const GoldenTrace&
   APR_ASSIGN(const Graph graph, graph_of(package, registry));
   const std::uint32_t positions = graph.facts().max_position_embeddings;
   for (const GoldenPrompt& prompt : trace.prompts()) {
-    const std::size_t needed = prompt.ids.size() + prompt.greedy_ids.size();
+    const std::size_t needed = prompt.longest() + prompt.greedy_ids.size();
     if (positions == 0 || needed <= positions) continue;
-    return make_error(ErrorCode::validation,
-                      cat("prompt '", prompt.name, "' and its greedy tokens take ", needed,
-                          " positions; ", package.path(), " has ", positions),
-                      trace.path(), "the trace belongs to another model");
+    return make_error(
+        ErrorCode::validation,
+        cat("prompt '", prompt.name, "'", prompt.greedy_ids.empty() ? "" : " and its greedy tokens",
+            " take ", needed, " positions; ", package.path(), " has ", positions),
+        trace.path(), "the trace belongs to another model");
   }
   return {};
 }
@@ -100,6 +107,8 @@ void add(Summary& summary, const PromptCheck& check) {
   if (!check.ids.value_or(true)) {
     fail(summary.first_other, Json::object({{"node", "tokenizer"}, {"remark", check.ids_problem}}));
   }
+  if (!check.top_reference.empty()) ++summary.best_ids;
+  summary.greedy_tokens += check.greedy_compared;
   for (const NodeCheck& node : check.nodes) {
     ++summary.nodes;
     summary.max_difference = larger(summary.max_difference, node.difference);
@@ -147,21 +156,28 @@ class TestModel final : public Stage {
     APR_TRY(check_fits(package, context.registry(), trace));
     CompileOptions compile;
     compile.taps = trace.tap_names();
-    compile.max_tokens = static_cast<std::uint32_t>(trace.longest_prompt());
+    compile.max_tokens = static_cast<std::uint32_t>(trace.largest_step());
     compile.max_logit_rows = compile.max_tokens;
     APR_ASSIGN(const Model model, load_model(context, std::move(package), std::move(compile)));
-    APR_TRY(require_causal(model, info_.name));
     const Type weights = coarsest_weight_type(model);
-    GoldenCheckOptions options{tolerance(params, weights), !params.flag("ids-from-trace")};
-    if (!params.has("tolerance")) tighten(options.tolerance, trace.suggested());
+    GoldenCheckOptions options{tolerance(params, weights), !params.flag("ids-from-trace"),
+                               !params.flag("features-from-trace")};
+    if (!params.has("tolerance")) options.tolerance.suggested = trace.suggested();
 
     Summary summary;
     Json prompts = Json::array();
+    APR_ASSIGN(GoldenRun golden, GoldenRun::start(model, trace, options));
+    auto audio = golden.check_audio();
+    if (!audio) return std::move(audio).error().within("the trace's audio");
+    if (*audio) {
+      add(summary, **audio);
+      prompts.push_back(to_json(**audio));
+    }
     for (const GoldenPrompt& prompt : trace.prompts()) {
       APR_TRY(check_interrupted());
       context.progress.update(cat("prompt '", prompt.name, "'"), prompts.size(),
                               trace.prompts().size());
-      auto check = check_prompt(model, trace, prompt, options);
+      auto check = golden.check(prompt);
       if (!check) return std::move(check).error().within(cat("prompt '", prompt.name, "'"));
       add(summary, *check);
       prompts.push_back(to_json(*check));
@@ -178,6 +194,8 @@ class TestModel final : public Stage {
                                 {"type_aware", options.tolerance.type_aware},
                                 {"nodes", summary.nodes},
                                 {"failures", summary.failures},
+                                {"best_ids", summary.best_ids},
+                                {"greedy_tokens", summary.greedy_tokens},
                                 {"max_difference", summary.max_difference},
                                 {"max_relative_rms", summary.max_relative_rms},
                                 {"first_divergence", std::move(first)},
@@ -205,8 +223,8 @@ class TestModel final : public Stage {
       out << style.green("✓") << " " << report["nodes"].as_integer()
           << (report["type_aware"].as_boolean()
                   ? cat(" values are within the noise of ", weights, " weights")
-                  : cat(" values, the best ids and the greedy tokens agree with the reference (",
-                        weights, " weights)"))
+                  : cat(" values", also_compared(report), " agree with the reference (", weights,
+                        " weights)"))
           << ", computed by " << printable(report["backend"].as_string()) << "\n";
       return;
     }
@@ -220,6 +238,14 @@ class TestModel final : public Stage {
     GoldenTolerance result;
     result.node = result.embed = result.logits = params.number("tolerance");
     return result;
+  }
+
+  static std::string also_compared(const Json& report) {
+    const bool best = report["best_ids"].as_integer() > 0;
+    const bool greedy = report["greedy_tokens"].as_integer() > 0;
+    if (best && greedy) return ", the best ids and the greedy tokens";
+    if (best) return " and the best ids";
+    return greedy ? " and the greedy tokens" : "";
   }
 
   static std::vector<std::string> row_of(const Json& prompt, bool type_aware, Style style) {
@@ -240,8 +266,12 @@ class TestModel final : public Stage {
             ids_cell,
             cat(good, "/", prompt["nodes"].size()),
             std::isnan(largest) ? "not a number" : significant(largest, 2),
-            cat(prompt["top"]["common"].as_integer(), "/", prompt["top"]["reference"].size()),
-            cat(greedy["equal"].as_integer(), "/", greedy["compared"].as_integer()),
+            prompt["top"].is_null()
+                ? std::string("-")
+                : cat(prompt["top"]["common"].as_integer(), "/", prompt["top"]["reference"].size()),
+            greedy.is_null()
+                ? std::string("-")
+                : cat(greedy["equal"].as_integer(), "/", greedy["compared"].as_integer()),
             prompt["passed"].as_boolean() ? style.green("✓") : style.red("✗")};
   }
 

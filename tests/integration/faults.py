@@ -1,4 +1,5 @@
 """Planted faults: models that are wrong in exactly one way."""
+import hashlib
 import json
 import pathlib
 import shutil
@@ -15,6 +16,10 @@ def copy_model(target, source=framework.BUNDLED):
         if path.is_file():
             (target / path.name).write_bytes(path.read_bytes())
     return target
+
+
+def sha256(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 def edit_json(path, change):
@@ -38,18 +43,26 @@ class Checkpoint:
         text += b" " * (-len(text) % 8)
         self.path.write_bytes(struct.pack("<Q", len(text)) + text + self.data)
 
-    def place(self, name):
+    def place(self, name, index):
+        """Kind of number and where it lies."""
         entry = self.header[name]
-        assert entry["dtype"] == "BF16", entry
-        return entry["data_offsets"][0]
+        size = {"BF16": 2, "F16": 2, "F32": 4}[entry["dtype"]]
+        return entry["dtype"], entry["data_offsets"][0] + size * index
 
     def get(self, name, index):
-        bits = struct.unpack_from("<H", self.data, self.place(name) + 2 * index)[0]
-        return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+        kind, place = self.place(name, index)
+        if kind == "BF16":
+            bits = struct.unpack_from("<H", self.data, place)[0]
+            return struct.unpack("<f", struct.pack("<I", bits << 16))[0]
+        return struct.unpack_from("<e" if kind == "F16" else "<f", self.data, place)[0]
 
     def put(self, name, index, value):
-        bits = struct.unpack("<I", struct.pack("<f", value))[0] >> 16
-        struct.pack_into("<H", self.data, self.place(name) + 2 * index, bits)
+        kind, place = self.place(name, index)
+        if kind == "BF16":
+            bits = struct.unpack("<I", struct.pack("<f", value))[0] >> 16
+            struct.pack_into("<H", self.data, place, bits)
+        else:
+            struct.pack_into("<e" if kind == "F16" else "<f", self.data, place, value)
 
 
 def apr_tensor_place(data, wanted):

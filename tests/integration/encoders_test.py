@@ -1,0 +1,172 @@
+"""bert and whisper against their traces: every form that the traces have, faults that are found, traces that are refused."""
+import json
+import shutil
+
+import faults
+import framework
+
+
+def folder_of(name):
+    return framework.shared("arch") / name
+
+
+def trace_of(name):
+    return folder_of(name) / "golden" / "golden.json"
+
+
+def check(t, model, name, *words, code=0, trace=None):
+    return t.json("test-model", model, "--golden-trace", trace or trace_of(name), *words, code=code)
+
+
+def checked(report):
+    """(prompt, node) -> what was found."""
+    return {(p["prompt"], n["node"]): n for p in report["prompts"] for n in p["nodes"]}
+
+
+def copied_trace(t, name, change):
+    """The trace with its JSON changed, the tensor file beside it."""
+    source = trace_of(name)
+    target = t.path(f"{name}-trace")
+    shutil.copytree(source.parent, target, dirs_exist_ok=True)
+    data = json.loads(source.read_text())
+    change(data)
+    (target / "golden.json").write_text(json.dumps(data))
+    return target / "golden.json"
+
+
+def faulty(t, name, number, fields=None, weight=None):
+    """The model with other fields of its config, or with one weight changed: (tensor, index, by)."""
+    folder = faults.copy_model(t.path(f"{name}-{number}"), folder_of(name))
+    if fields:
+        faults.edit_json(folder / "config.json", lambda config: config.update(fields))
+    if weight:
+        tensor, index, by = weight
+        checkpoint = faults.Checkpoint(folder / "model.safetensors")
+        checkpoint.put(tensor, index, checkpoint.get(tensor, index) + by)
+        checkpoint.save()
+    return folder
+
+
+def test_bert_computes_what_its_reference_says(t):
+    t.ok("import", folder_of("tiny-bert"), "-o", "bert.apr")
+    for words in [[], ["--mode", "fast"], ["--backend", "reference"]]:
+        report = check(t, "bert.apr", "tiny-bert", *words)
+        t.check(report["passed"], report["first_divergence"])
+        t.equal(report["nodes"], 28)
+        t.check(0 < report["max_difference"] < 1e-5, report["max_difference"])
+        limits = {n.rsplit(".", 1)[-1]: v["tolerance"] for (_, n), v in checked(report).items()}
+        t.equal(limits["out"], 1e-4)
+        t.equal(limits["pooler_output"], 5e-5)
+        t.equal(limits["sentence_embedding"], 2e-5)
+        t.equal(limits["attn_probs"], 1e-5)
+        for prompt in report["prompts"]:
+            t.equal(prompt["tokenizer"], {"checked": True, "passed": True})
+            t.check("top" not in prompt and "greedy" not in prompt, "there are no next tokens")
+        # Of the padded row only the tokens were compared.
+        t.check(checked(report)["batch", "layer0.out"]["at"][0] in (0, 1), "no axis of sequences")
+    text = t.ok("test-model", "bert.apr", "--golden-trace", trace_of("tiny-bert")).out
+    t.contains(text, "28 values agree with the reference")
+    t.lacks(text, "greedy tokens")
+
+
+def test_padding_is_not_compared_and_all_else_is(t):
+    t.ok("import", folder_of("tiny-bert"), "-o", "bert.apr")
+    tensor_file = folder_of("tiny-bert") / "golden" / "golden.safetensors"
+
+    def changed_at(index):
+        """A trace whose batch.layer0.out differs at one number."""
+        trace = copied_trace(t, "tiny-bert", lambda data: None)
+        checkpoint = faults.Checkpoint(shutil.copyfile(tensor_file, trace.with_name("golden.safetensors")))
+        checkpoint.put("batch.layer0.out", index, 9.0)
+        checkpoint.save()
+        digest = faults.sha256(trace.with_name("golden.safetensors"))
+        faults.edit_json(trace, lambda data: data.update(tensor_file_sha256=digest))
+        return trace
+
+    inside, padding, second = 6 * 128 + 5, 7 * 128, (19 + 18) * 128 + 127
+    t.check(check(t, "bert.apr", "tiny-bert", trace=changed_at(padding))["passed"], "padding was compared")
+    for index, at in [(inside, [0, 6, 5]), (second, [1, 18, 127])]:
+        report = check(t, "bert.apr", "tiny-bert", trace=changed_at(index), code=5)
+        t.equal(report["first_divergence"]["node"], "layer0.out")
+        t.equal(report["first_divergence"]["at"], at)
+        t.equal(report["first_divergence"]["reference"], 9)
+        t.equal(report["failures"], 1)
+
+
+def test_faults_of_bert_are_found_and_named(t):
+    planted = [
+        ({"hidden_act": "gelu_new"}, None, "layer0.out"),
+        ({"layer_norm_eps": 1e-5}, None, "embed"),
+        (None, ("embeddings.token_type_embeddings.weight", 128, 0.5), "embed"),
+        (None, ("encoder.layer.1.output.dense.weight", 1000, 0.5), "layer1.out"),
+        (None, ("encoder.layer.2.attention.self.value.bias", 3, 0.5), "last_hidden_state"),
+        (None, ("pooler.dense.weight", 7, 0.5), "pooler_output"),
+    ]
+    for number, (fields, weight, node) in enumerate(planted):
+        report = check(t, faulty(t, "tiny-bert", number, fields, weight), "tiny-bert", code=5)
+        t.equal(report["first_divergence"]["node"], node, fields or weight)
+
+
+def test_ignored_token_types_are_found(t):
+    def no_types(data):
+        for prompt in data["prompts"]:
+            prompt.pop("token_type_ids")
+
+    report = check(t, folder_of("tiny-bert"), "tiny-bert", "--ids-from-trace", code=5,
+                   trace=copied_trace(t, "tiny-bert", no_types))
+    t.equal(report["first_divergence"]["node"], "embed")
+    t.equal(report["first_divergence"]["prompt"], "pair")
+    t.equal({p for p, _ in checked(report) if not all(n["passed"] for (q, _), n in checked(report).items()
+                                                     if q == p)}, {"pair"})
+
+    def other_types(data):
+        data["prompts"][1]["token_type_ids"][14] = 1
+
+    report = check(t, folder_of("tiny-bert"), "tiny-bert", code=5, trace=copied_trace(t, "tiny-bert", other_types))
+    tokenizer = [p["tokenizer"] for p in report["prompts"] if p["prompt"] == "pair"][0]
+    t.contains(tokenizer["problem"], "type of token 14")
+
+
+def test_quantized_bert_is_held_to_the_noise_of_its_types(t):
+    t.ok("import", folder_of("tiny-bert"), "-o", "m.apr")
+    for scheme, weights in [("int8", "q8_0"), ("int4", "q4_0")]:
+        t.ok("convert", "m.apr", "--quantize", scheme, "-o", f"{scheme}.apr")
+        report = check(t, f"{scheme}.apr", "tiny-bert")
+        t.check(report["passed"] and report["type_aware"], report["first_divergence"])
+        t.equal(report["weights"], weights)
+        t.check(check(t, f"{scheme}.apr", "tiny-bert", "--tolerance", "1e-4", code=5)["failures"] > 0, "passed")
+    faults.change_apr_tensor(t.path("int4.apr"), "encoder.layer.1.intermediate.dense.weight", faults.swap_nibbles)
+    report = check(t, "int4.apr", "tiny-bert", code=5)
+    t.equal(report["first_divergence"]["node"], "layer1.out")
+
+
+def test_traces_with_wrong_fields_are_refused(t):
+    t.ok("import", folder_of("tiny-bert"), "-o", "m.apr")
+    broken = [
+        (lambda p: p[3]["ids"][0].pop(), "attention_mask"),
+        (lambda p: (p[3].pop("attention_mask"), p[3]["ids"][0].pop()), "token_type_ids"),
+        (lambda p: (p[3].pop("attention_mask"), p[3].pop("token_type_ids"), p[3]["ids"][1].pop()),
+         "rows of different lengths"),
+        (lambda p: p[3]["attention_mask"][0].reverse(), "attention_mask"),
+        (lambda p: p[0]["attention_mask"].__setitem__(3, 2), "attention_mask"),
+        (lambda p: p[0].update(attention_mask=[0] * 11), "prompts[0].ids is empty"),
+        (lambda p: p[3]["attention_mask"].pop(), "attention_mask[1]"),
+        (lambda p: p[1]["token_type_ids"].pop(), "token_type_ids"),
+        (lambda p: p[3].update(greedy_ids=[1, 2]), "several sequences"),
+        (lambda p: p[0]["tensors"].append("pair.embed"), "does not begin with"),
+    ]
+    for change, says in broken:
+        trace = copied_trace(t, "tiny-bert", lambda data, change=change: change(data["prompts"]))
+        t.fails(4, "test-model", "m.apr", "--golden-trace", trace, says=says)
+    no_sense = [
+        (lambda p: p[0].update(greedy_ids=[1, 2]), "does not predict"),
+        (lambda p: p[0].update(ids=[2] * 200, token_type_ids=[0] * 200, attention_mask=[1] * 200), "200 positions"),
+    ]
+    for change, says in no_sense:
+        trace = copied_trace(t, "tiny-bert", lambda data, change=change: change(data["prompts"]))
+        t.fails(5, "test-model", "m.apr", "--golden-trace", trace, says=says)
+    t.ok("import", framework.BUNDLED, "-o", "chat.apr")
+    t.check(t.run("test-model", "chat.apr", "--golden-trace", trace_of("tiny-bert")).code in (3, 5), "accepted")
+
+
+framework.main(globals())
