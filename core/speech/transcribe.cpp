@@ -230,9 +230,13 @@ class Transcriber {
       decode_.previous.clear();
       return;
     }
+    std::vector<TokenId>& said = decode_.previous;
     for (const TranscriptSegment& segment : found) {
-      decode_.previous.insert(decode_.previous.end(), segment.tokens.begin(), segment.tokens.end());
+      said.insert(said.end(), segment.tokens.begin(), segment.tokens.end());
     }
+    // The prompt takes less than a context of it.
+    const std::size_t kept = std::min<std::size_t>(said.size(), model_.context());
+    said.erase(said.begin(), said.end() - static_cast<std::ptrdiff_t>(kept));
   }
 
   SpeechModel& model_;
