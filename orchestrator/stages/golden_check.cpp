@@ -67,10 +67,12 @@ bool PromptCheck::passed() const {
 
 Json to_json(const PromptCheck& check) {
   Json json = Json::object({{"prompt", check.prompt}, {"passed", check.passed()}});
-  Json ids = Json::object({{"checked", check.ids.has_value()}});
-  if (check.ids) ids.set("passed", *check.ids);
-  if (!check.ids_problem.empty()) ids.set("problem", check.ids_problem);
-  json.set("tokenizer", std::move(ids));
+  if (!check.is_audio) {
+    Json ids = Json::object({{"checked", check.ids.has_value()}});
+    if (check.ids) ids.set("passed", *check.ids);
+    if (!check.ids_problem.empty()) ids.set("problem", check.ids_problem);
+    json.set("tokenizer", std::move(ids));
+  }
   Json nodes = Json::array();
   for (const NodeCheck& node : check.nodes) nodes.push_back(to_json(node));
   json.set("nodes", std::move(nodes));

@@ -12,6 +12,7 @@
 #include "core/runtime/model.h"
 #include "orchestrator/stages/golden_rows.h"
 #include "orchestrator/stages/golden_trace.h"
+#include "orchestrator/stages/verb.h"
 
 namespace apr {
 
@@ -79,6 +80,7 @@ NodeCheck check_node(std::string node, const GoldenValue& reference, const Pairi
 
 struct PromptCheck {
   std::string prompt;
+  bool is_audio = false;  ///< not a prompt but what all of them share
   std::optional<bool> ids;  ///< the tokenizer's ids are the reference's; nothing: not checked
   std::string ids_problem;
   std::vector<NodeCheck> nodes;  ///< in the order in which they are computed
@@ -108,13 +110,15 @@ class GoldenRun {
   static Result<GoldenRun> start(const Model& model, const GoldenTrace& trace,
                                  const GoldenCheckOptions& options);
   /// The audio that all prompts share, and its values; first. Nothing: the trace has no audio.
-  Result<std::optional<PromptCheck>> check_audio();
+  Result<std::optional<PromptCheck>> check_audio(RunContext& context);
   Result<PromptCheck> check(const GoldenPrompt& prompt);
 
  private:
   GoldenRun(const Model& model, const GoldenTrace& trace, const GoldenCheckOptions& options,
             Session session)
       : model_(model), trace_(trace), options_(options), session_(std::move(session)) {}
+  /// What the encoder shall hear, after comparing how it was made.
+  Result<std::vector<float>> hear(RunContext& context, PromptCheck& check) const;
   const Model& model_;
   const GoldenTrace& trace_;
   const GoldenCheckOptions& options_;

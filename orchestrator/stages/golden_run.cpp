@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "core/base/cat.h"
+#include "core/base/hash.h"
 #include "orchestrator/stages/golden_check.h"
+#include "orchestrator/stages/heard_frames.h"
 #include "orchestrator/stages/step_tokens.h"
 
 namespace apr {
@@ -235,12 +237,55 @@ Result<GoldenRun> GoldenRun::start(const Model& model, const GoldenTrace& trace,
   return GoldenRun(model, trace, options, std::move(session));
 }
 
-Result<std::optional<PromptCheck>> GoldenRun::check_audio() {
+Result<std::vector<float>> GoldenRun::hear(RunContext& context, PromptCheck& check) const {
   const GoldenAudio& audio = trace_.audio();
-  if (model_.facts().max_frames == 0 || !audio) return std::optional<PromptCheck>();
+  const bool has_filters =
+      std::ranges::find(trace_.shared_values(), kMelFilters) != trace_.shared_values().end();
+  const bool records = !audio.file.empty() && options_.check_features;
+  // The front end computes the same whatever the weights' types.
+  GoldenTolerance plain = options_.tolerance;
+  plain.type_aware = false;
+  std::optional<LogMel> front_end;
+  if (records || has_filters) {
+    APR_ASSIGN(front_end, front_end_of(model_.package(), model_.graph()));
+  }
+  if (has_filters) {
+    const std::vector<double> filters = mel_filters(front_end->options());
+    const GoldenValue& reference = trace_.shared_value(kMelFilters);
+    check.nodes.push_back(check_node(std::string(kMelFilters), reference,
+                                     pair_whole(reference, {filters.begin(), filters.end()}), plain,
+                                     ValueClass::mel_filters));
+  }
+  if (!records) {
+    if (audio.frames > 0) return transposed(audio.numbers, audio.features);
+    return make_error(ErrorCode::usage, "the trace holds no features, only a recording",
+                      trace_.path(), "leave out --features-from-trace");
+  }
+  if (!audio.sha256.empty()) {
+    APR_ASSIGN(const auto file, FileMapping::open(audio.file));
+    if (sha256(file->bytes()).hex() != audio.sha256) {
+      return make_error(ErrorCode::format,
+                        cat("its SHA-256 is not the one that ", base_name(trace_.path()), " says"),
+                        audio.file, "the two files do not belong together, or one was changed");
+    }
+  }
+  APR_ASSIGN(std::vector<float> frames, frames_of_recording(context, *front_end, audio.file));
+  if (audio.frames > 0) {
+    const GoldenValue reference{Shape{audio.features, audio.frames}, audio.numbers, {}};
+    const std::size_t rows = frames.size() / front_end->options().feature_size;
+    check.nodes.push_back(check_node(std::string(kInputFeatures), reference,
+                                     pair_whole(reference, transposed(frames, rows)), plain,
+                                     ValueClass::input_features));
+  }
+  return frames;
+}
+
+Result<std::optional<PromptCheck>> GoldenRun::check_audio(RunContext& context) {
+  if (model_.facts().max_frames == 0) return std::optional<PromptCheck>();
   PromptCheck check;
   check.prompt = "audio";
-  std::vector<float> frames = transposed(audio.numbers, audio.features);
+  check.is_audio = true;
+  APR_ASSIGN(const std::vector<float> frames, hear(context, check));
   APR_TRY(session_.encode(kAudio, frames, {&encoder_, nullptr}));
   const Computed computed(model_, nullptr, encoder_, nullptr, {}, session_.states(kAudio));
   Comparing comparing(model_.graph(), options_.tolerance, {});

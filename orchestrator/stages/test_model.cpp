@@ -167,7 +167,7 @@ class TestModel final : public Stage {
     Summary summary;
     Json prompts = Json::array();
     APR_ASSIGN(GoldenRun golden, GoldenRun::start(model, trace, options));
-    auto audio = golden.check_audio();
+    auto audio = golden.check_audio(context);
     if (!audio) return std::move(audio).error().within("the trace's audio");
     if (*audio) {
       add(summary, **audio);
@@ -258,9 +258,10 @@ class TestModel final : public Stage {
       if (node["passed"].as_boolean()) ++good;
     }
     const Json& ids = prompt["tokenizer"];
-    const std::string ids_cell = !ids["checked"].as_boolean() ? "not tested"
-                                 : ids["passed"].as_boolean() ? "equal"
-                                                              : "differ";
+    const std::string ids_cell = ids.is_null()                  ? "-"
+                                 : !ids["checked"].as_boolean() ? "not tested"
+                                 : ids["passed"].as_boolean()   ? "equal"
+                                                                : "differ";
     const Json& greedy = prompt["greedy"];
     return {printable(prompt["prompt"].as_string()),
             ids_cell,

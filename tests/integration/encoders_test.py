@@ -169,4 +169,116 @@ def test_traces_with_wrong_fields_are_refused(t):
     t.check(t.run("test-model", "chat.apr", "--golden-trace", trace_of("tiny-bert")).code in (3, 5), "accepted")
 
 
+def test_whisper_computes_what_its_reference_says(t):
+    t.ok("import", folder_of("tiny-whisper"), "-o", "whisper.apr")
+    for words in [[], ["--mode", "fast"], ["--backend", "reference"], ["--features-from-trace"]]:
+        report = check(t, "whisper.apr", "tiny-whisper", *words)
+        t.check(report["passed"], report["first_divergence"])
+        from_trace = "--features-from-trace" in words
+        t.equal(report["nodes"], 18 if from_trace else 19)
+        t.equal([p["prompt"] for p in report["prompts"]], ["audio", "start4", "prefix8"])
+        t.equal(report["greedy_tokens"], 13 + 9)
+        found = checked(report)
+        t.equal(("audio", "input_features") in found, not from_trace)
+        limits = {node: n["tolerance"] for (_, node), n in found.items()}
+        t.equal(limits["enc.layer1.out.first160"], 5e-4)
+        t.equal(limits["enc.final_norm.every50"], 2e-4)
+        t.equal(limits["enc.layer0.attn_probs.queries"], 2e-5)
+        t.equal(limits["dec.layer0.cross_attn_probs"], 2e-5)
+        t.equal(limits["dec.layer1.out"], 3e-4)
+        t.equal(limits["logits_all"], 2e-4)
+    for scheme, weights in [("int8", "q8_0"), ("int4", "q4_0")]:
+        t.ok("convert", "whisper.apr", "--quantize", scheme, "-o", f"{scheme}.apr")
+        report = check(t, f"{scheme}.apr", "tiny-whisper")
+        t.check(report["passed"] and report["type_aware"], report["first_divergence"])
+        t.equal(report["weights"], weights)
+        # The front end has no weights: it is held to float32 all the same.
+        t.check(checked(report)["audio", "input_features"]["tolerance"] == 1e-4, "features")
+
+
+def test_faults_of_whisper_are_found_and_named(t):
+    planted = [
+        ({"activation_function": "gelu_new"}, None, "enc.embed"),
+        (None, ("model.encoder.conv2.weight", 5, 0.5), "enc.embed"),
+        (None, ("model.encoder.layers.0.self_attn.q_proj.weight", 5, 1.0), "enc.layer0.attn_probs.queries"),
+        (None, ("model.encoder.layers.1.fc2.weight", 1000, 0.5), "enc.layer1.out"),
+        (None, ("model.encoder.layer_norm.bias", 1, 0.5), "enc.final_norm"),
+        (None, ("model.decoder.layers.0.encoder_attn.q_proj.weight", 9, 1.0), "dec.layer0.cross_attn_probs"),
+        (None, ("model.decoder.layers.1.fc1.weight", 9, 1.0), "dec.layer1.out"),
+    ]
+    for number, (fields, weight, node) in enumerate(planted):
+        report = check(t, faulty(t, "tiny-whisper", number, fields, weight), "tiny-whisper", code=5)
+        # A prompt with logits alone comes first; what is computed earlier says more.
+        found = report["first_divergence"]["node"].removesuffix(".every50").removesuffix(".first160")
+        t.equal(found, node, fields or weight)
+
+
+def test_the_recording_and_what_is_heard_of_it_are_checked(t):
+    t.ok("import", folder_of("tiny-whisper"), "-o", "m.apr")
+    trace = copied_trace(t, "tiny-whisper", lambda data: None)
+    sound = trace.with_name("chirps.wav")
+    data = bytearray(sound.read_bytes())
+    data[44 + 2 * 8000 + 1] ^= 8  # one sample of 48,000, a little
+    sound.write_bytes(data)
+    t.fails(4, "test-model", "m.apr", "--golden-trace", trace, says=["chirps.wav", "SHA-256"])
+    faults.edit_json(trace, lambda d: d.update(audio_sha256=faults.sha256(sound)))
+    report = check(t, "m.apr", "tiny-whisper", trace=trace, code=5)
+    t.equal(report["first_divergence"]["node"], "input_features")
+    t.check(check(t, "m.apr", "tiny-whisper", "--features-from-trace", trace=trace)["passed"], "the trace's own")
+    sound.unlink()
+    t.fails(3, "test-model", "m.apr", "--golden-trace", trace, says="chirps.wav")
+    t.check(check(t, "m.apr", "tiny-whisper", "--features-from-trace", trace=trace)["passed"], "no file is needed")
+
+
+def test_parts_of_values_are_the_parts_they_say(t):
+    t.ok("import", folder_of("tiny-whisper"), "-o", "m.apr")
+    queries = "enc.layer0.attn_probs.queries"
+
+    def rows(*numbers):
+        return lambda data: data["tensors"][queries].update(rows=list(numbers))
+
+    def without_notes(data):
+        data["notes"] = []
+
+    for change in [rows(0, 75, 149, 1000), without_notes]:
+        t.check(check(t, "m.apr", "tiny-whisper", trace=copied_trace(t, "tiny-whisper", change))["passed"], "rows")
+    for numbers in [(0, 75, 149, 1001), (75, 0, 149, 1000), (0, 75, 149, 1500)]:
+        report = check(t, "m.apr", "tiny-whisper", trace=copied_trace(t, "tiny-whisper", rows(*numbers)), code=5)
+        t.equal(report["first_divergence"]["node"], queries)
+        t.equal(report["failures"], 1)
+
+    def other_note(data):
+        data["notes"] = [note.replace("[0, 75, 149, 1000]", "[0, 75, 149, 1002]") for note in data["notes"]]
+
+    report = check(t, "m.apr", "tiny-whisper", trace=copied_trace(t, "tiny-whisper", other_note), code=5)
+    t.equal(report["first_divergence"]["node"], queries)
+
+
+def test_audio_traces_with_wrong_fields_are_refused(t):
+    t.ok("import", folder_of("tiny-whisper"), "-o", "m.apr")
+    broken = [
+        (lambda d: d["tensors"]["enc.layer0.attn_probs.queries"].update(rows=[0, 75]), ".rows"),
+        (lambda d: d["input_features"].update(shape=[80]), "input_features.shape"),
+        (lambda d: d["input_features"].update(shape=[80, 2_000_000_000]), "input_features.shape"),
+        (lambda d: d["input_features"].update(stored_frames=319), "input_features"),
+        (lambda d: d["input_features"].update(constant_from_frame=321), "stored ones hold"),
+        (lambda d: d["input_features"].update(constant_after=-0.5), "sha256_full_float32"),
+        (lambda d: d["input_features"].pop("constant_after"), "stored ones hold"),
+        (lambda d: d.update(audio_file="../chirps.wav"), "audio_file"),
+        (lambda d: d["prompts"][1]["tensors"].append("start4.enc.embed"), "start4.enc.embed"),
+        (lambda d: d["prompts"][1]["tensors"].append("enc.nothing"), "enc.nothing"),
+    ]
+    for change, says in broken:
+        t.fails(4, "test-model", "m.apr", "--golden-trace", copied_trace(t, "tiny-whisper", change), says=says)
+
+    def no_audio(data):
+        data.pop("input_features"), data.pop("audio_file")
+        for prompt in data["prompts"]:
+            prompt["tensors"] = [name for name in prompt["tensors"] if name.startswith(prompt["name"])]
+
+    t.fails(5, "test-model", "m.apr", "--golden-trace", copied_trace(t, "tiny-whisper", no_audio), says="no audio")
+    t.ok("import", folder_of("tiny-gpt2"), "-o", "gpt2.apr")
+    t.check(t.run("test-model", "gpt2.apr", "--golden-trace", trace_of("tiny-whisper")).code in (3, 5), "accepted")
+
+
 framework.main(globals())
