@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Small, valid inputs for the fuzz targets, made of the bundled model's own headers.
 
-make_seeds.py SOURCE_DIR OUT_DIR writes OUT_DIR/{json,safetensors_reader,apr_reader,template}/*. It writes .apr files
+make_seeds.py SOURCE_DIR OUT_DIR writes OUT_DIR/{json,safetensors_reader,apr_reader,template,tokenizer}/*. It writes .apr files
 from docs/format.md, without any code of the library.
 """
 import hashlib
@@ -92,6 +92,85 @@ def safetensors(header, size):
     return struct.pack("<Q", len(text)) + text + bytes(i * 7 & 255 for i in range(size))
 
 
+def tokenizer_files():
+    """Small tokenizers of every kind that the library reads, with all their options somewhere."""
+    def typed(name, **members):
+        return dict({"type": name}, **members)
+
+    def added(token, at, **members):
+        return dict({"id": at, "content": token, "special": True, "normalized": False}, **members)
+
+    def file(model, normalizer, pre_tokenizer, post_processor, decoder, tokens=()):
+        return json.dumps({"added_tokens": list(tokens), "normalizer": normalizer, "pre_tokenizer": pre_tokenizer,
+                           "post_processor": post_processor, "decoder": decoder, "model": model},
+                          ensure_ascii=False).encode()
+
+    names = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    lines = names + list("abcdenstu12!,'") + ["##" + c for c in "abcdenstu"] + ["un", "##aff", "cat", "the", "\u732b", "\u00e9"]
+    pieces = {token: i for i, token in enumerate(lines)}
+    word_piece = typed("WordPiece", unk_token="[UNK]", continuing_subword_prefix="##", max_input_chars_per_word=100,
+                       vocab=pieces)
+    bert = typed("BertNormalizer", clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True)
+    decoder = typed("WordPiece", prefix="##", cleanup=True)
+    special = [added(name, i) for i, name in enumerate(names)]
+
+    def piece(kind, name, type_id):
+        return {kind: {"id": name, "type_id": type_id}}
+
+    templates = typed("TemplateProcessing",
+                      single=[piece("SpecialToken", "[CLS]", 0), piece("Sequence", "A", 0), piece("SpecialToken", "[SEP]", 0)],
+                      pair=[piece("SpecialToken", "[CLS]", 0), piece("Sequence", "A", 0), piece("SpecialToken", "[SEP]", 0),
+                            piece("Sequence", "B", 1), piece("SpecialToken", "[SEP]", 1)],
+                      special_tokens={name: {"id": name, "ids": [i], "tokens": [name]} for i, name in ((2, "[CLS]"), (3, "[SEP]"))})
+    yield "bert", file(word_piece, bert, typed("BertPreTokenizer"), templates, decoder, special)
+    yield "bert-cased", file(dict(word_piece, max_input_chars_per_word=3), dict(bert, lowercase=False, strip_accents=True),
+                             typed("Sequence", pretokenizers=[typed("WhitespaceSplit"), typed("Punctuation", behavior="MergedWithNext")]),
+                             typed("BertProcessing", sep=["[SEP]", 3], cls=["[CLS]", 2]), dict(decoder, cleanup=False))
+    yield "steps", file(dict(word_piece, continuing_subword_prefix=""),
+                        typed("Sequence", normalizers=[typed("NFKD"), typed("StripAccents"), typed("Lowercase"), typed("NFKC"),
+                                                       typed("Strip", strip_left=True, strip_right=True)]),
+                        typed("Whitespace"), typed("RobertaProcessing", sep=["[SEP]", 3], cls=["[CLS]", 2]), decoder,
+                        [added("the cat", 50, special=False, normalized=True, lstrip=True, single_word=True)])
+    letters = {c: i for i, c in enumerate("abcdefghijklmnopqrstuvwxyz")}
+    byte_level = typed("ByteLevel", add_prefix_space=False)
+    yield "bpe", file(typed("BPE", vocab=dict(letters, ab=26, abc=27), merges=["a b", "ab c"]), typed("NFC"), byte_level,
+                      byte_level, byte_level, [added("<s>", 28)])
+    yield "sentencepiece", file(
+        typed("BPE", vocab=dict(letters, **{"<unk>": 26, "\u2581": 27, "<0x41>": 28, "\u2581a": 29}), merges=["\u2581 a"],
+              unk_token="<unk>", fuse_unk=True, byte_fallback=True),
+        typed("Sequence", normalizers=[typed("Prepend", prepend="\u2581"),
+                                       typed("Replace", pattern={"String": " "}, content="\u2581")]), None, None,
+        typed("Sequence", decoders=[typed("Replace", pattern={"String": "\u2581"}, content=" "), typed("ByteFallback"),
+                                    typed("Fuse"), typed("Strip", content=" ", start=1, stop=0)]))
+    config = {"do_lower_case": True, "strip_accents": None, "tokenize_chinese_chars": True, "cls_token": "[CLS]",
+              "mask_token": {"content": "[MASK]"}, "added_tokens_decoder": {"90": {"content": "<x>", "special": True}}}
+    yield "vocab-txt", json.dumps(config).encode() + b"\0" + "\n".join(lines).encode()
+    yield "table", tokenizer_table(lines, {
+        "normalizer": bert, "pre_tokenizer": typed("BertPreTokenizer"), "decoder": decoder, "prefix": [2], "suffix": [3],
+        "pair": [[2, 0], ["A", 0], [3, 0], ["B", 1], [3, 1]], "unk": 1, "model": "WordPiece",
+        "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "clean_up": False})
+
+
+def tokenizer_table(tokens, settings):
+    """A tokenizer table whose hash tables are full from end to end: with as many probes as slots, any order serves."""
+    slots = 64
+    text = "".join(tokens).encode()
+    offsets, at = [0], 0
+    for token in tokens:
+        at += len(token.encode())
+        offsets.append(at)
+    flags = bytes(15 if token.startswith("[") else 3 for token in tokens)
+    sections = [json.dumps(settings).encode(), struct.pack("<%dI" % len(offsets), *offsets), text, flags,
+                struct.pack("<%dI" % slots, *([i + 1 for i in range(len(tokens))] + [1] * (slots - len(tokens)))),
+                struct.pack("<4I", 0xFFFFFFFF, 0, 0, 0)]
+    places, body = b"", b""
+    for section in sections:
+        body += b"\0" * (-len(body) % 8)
+        places += struct.pack("<QQ", 136 + len(body), len(section))
+        body += section
+    return b"APRTOK01" + struct.pack("<8I", len(tokens), slots, 0, slots, 0, 1, 0, 0) + places + body
+
+
 def main():
     source, out = sys.argv[1], sys.argv[2]
     model = os.path.join(source, "golden", "apr-tiny-chat")
@@ -156,6 +235,9 @@ def main():
     for name in sorted(os.listdir(os.path.join(oracle, "templates"))):
         with open(os.path.join(oracle, "templates", name), "rb") as file:
             save("template", name, file.read())
+
+    for name, content in tokenizer_files():
+        save("tokenizer", name, content)
 
     with open(os.path.join(out, "made"), "w", encoding="ascii") as file:
         file.write("")

@@ -25,7 +25,7 @@ const std::string& small_vocab_txt() {
     }
     lines +=
         "A\nB\n##A\nÉ\n猫\n犬\n—\n“\n”\n😀\nun\n##aff\n##able\naffable\nhello\nwor\n##ld\nworld\n"
-        "play\n##ing\n##ed\nthe\ncat\n##s\nsat\nstra\n##sse\ncafe\nnaive\n##naive\nit\n";
+        "play\n##ing\n##ed\nthe\ncat\nsat\nstra\n##sse\ncafe\nnaive\n##naive\nit\n";
     return lines;
   }();
   return text;
