@@ -39,7 +39,7 @@ struct TranscriptSegment {
   double no_speech_probability = 0;
 };
 
-struct Transcript {
+struct APR_API Transcript {
   std::optional<SpokenLanguage> language;      ///< of a multilingual model
   std::optional<double> language_probability;  ///< if it was detected
   bool timestamps = false;                     ///< the segments' times are the model's

@@ -20,6 +20,7 @@ std::unique_ptr<Verb> make_eval();
 std::unique_ptr<Verb> make_run();
 std::unique_ptr<Verb> make_chat();
 std::unique_ptr<Verb> make_bench();
+std::unique_ptr<Verb> make_transcribe();
 std::unique_ptr<Verb> make_tokenize();
 std::unique_ptr<Verb> make_template();
 std::unique_ptr<Verb> make_plugins_list();
