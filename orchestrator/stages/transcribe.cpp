@@ -125,7 +125,7 @@ VerbInfo describe() {
       {"apr transcribe whisper.apr talk.mp3", "the text, as it is understood"},
       {"apr transcribe whisper.apr talk.flac --timestamps --format srt -o talk.srt", "subtitles"},
       {"apr transcribe whisper.apr rede.wav --language de --task translate", "German into English"},
-      {"ffmpeg -v error -i film.mkv -f wav - | apr transcribe whisper.apr - --format json",
+      {"ffmpeg -i film.mkv -f wav - | apr transcribe whisper.apr - --format json",
        "the sound of a film, with times and probabilities"}};
   info.metrics = {"audio_seconds", "tokens", "avg_logprob", "speed"};
   return info;
