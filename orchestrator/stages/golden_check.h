@@ -63,6 +63,7 @@ Type coarsest_weight_type(const Model& model);
 /// One compared value.
 struct NodeCheck {
   std::string node;
+  std::size_t order = static_cast<std::size_t>(-1);  ///< of computation; controls come last
   double difference = 0;  ///< largest |model - reference|; NaN if a number is none
   double tolerance = 0;   ///< of `measured`
   double measured = 0;    ///< the difference, or the relative RMS for quantized weights

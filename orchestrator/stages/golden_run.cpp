@@ -135,6 +135,7 @@ class Comparing {
     NodeCheck node = check_node(name, reference, computed.pair(reference, part), tolerance,
                                 class_of(graph_, part.value));
     if (stream) noise_ = node.relative_rms;
+    node.order = computed.order(name);
     return node;
   }
 
@@ -276,6 +277,7 @@ Result<std::vector<float>> GoldenRun::hear(RunContext& context, PromptCheck& che
     check.nodes.push_back(check_node(std::string(kInputFeatures), reference,
                                      pair_whole(reference, transposed(frames, rows)), plain,
                                      ValueClass::input_features));
+    check.nodes.back().order = 0;
   }
   return frames;
 }

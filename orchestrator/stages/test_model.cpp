@@ -64,8 +64,8 @@ VerbInfo describe() {
   return info;
 }
 
-/// Totals over all prompts, and the first thing that went wrong. A value that differs says more
-/// than the tokens that follow from it.
+/// Totals over all prompts, and the first thing that went wrong: the value that is computed first,
+/// in whichever prompt. A value that differs says more than the tokens that follow from it.
 struct Summary {
   double max_difference = 0;
   double max_relative_rms = 0;
@@ -74,6 +74,7 @@ struct Summary {
   std::uint64_t best_ids = 0;       ///< prompts whose best ids were compared
   std::uint64_t greedy_tokens = 0;  ///< compared
   Json first_value;
+  std::size_t first_order = 0;
   Json first_other;
 };
 
@@ -104,6 +105,11 @@ void add(Summary& summary, const PromptCheck& check) {
     evidence.set("prompt", check.prompt);
     first = std::move(evidence);
   };
+  const auto fail_value = [&](const NodeCheck& node, Json evidence) {
+    if (node.order < summary.first_order) summary.first_value = Json();
+    if (summary.first_value.is_null()) summary.first_order = node.order;
+    fail(summary.first_value, std::move(evidence));
+  };
   if (!check.ids.value_or(true)) {
     fail(summary.first_other, Json::object({{"node", "tokenizer"}, {"remark", check.ids_problem}}));
   }
@@ -116,10 +122,10 @@ void add(Summary& summary, const PromptCheck& check) {
     if (node.passed) continue;
     Json evidence = to_json(node);
     evidence.set("difference", node.measured);
-    fail(summary.first_value, std::move(evidence));
+    fail_value(node, std::move(evidence));
   }
   for (const NodeCheck& control : check.controls) {
-    if (!control.passed) fail(summary.first_value, to_json(control));
+    if (!control.passed) fail_value(control, to_json(control));
   }
   if (!check.top_passed) {
     fail(summary.first_other, Json::object({{"node", "best next tokens"},

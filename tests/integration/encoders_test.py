@@ -199,7 +199,7 @@ def test_whisper_computes_what_its_reference_says(t):
 def test_faults_of_whisper_are_found_and_named(t):
     planted = [
         ({"activation_function": "gelu_new"}, None, "enc.embed"),
-        (None, ("model.encoder.conv2.weight", 5, 0.5), "enc.embed"),
+        (None, ("model.encoder.conv1.weight", 5, 0.5), "enc.embed"),
         (None, ("model.encoder.layers.0.self_attn.q_proj.weight", 5, 1.0), "enc.layer0.attn_probs.queries"),
         (None, ("model.encoder.layers.1.fc2.weight", 1000, 0.5), "enc.layer1.out"),
         (None, ("model.encoder.layer_norm.bias", 1, 0.5), "enc.final_norm"),
