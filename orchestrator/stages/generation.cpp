@@ -15,6 +15,7 @@
 #include "orchestrator/cli/terminal.h"
 #include "orchestrator/stages/open_package.h"
 #include "orchestrator/stages/params.h"
+#include "orchestrator/stages/sampling.h"
 
 namespace apr {
 
@@ -59,18 +60,7 @@ void add_generation_params(std::vector<Param>& params) {
                                   "longest answer, in tokens; 256, or the context if that is less");
   max_tokens.letter = 'n';
   params.push_back(std::move(max_tokens));
-  params.push_back(number_param("temperature", ParamType::number, Json(0.0), 0,
-                                "0 always takes the likeliest token; higher is more varied"));
-  params.push_back(number_param("top-k", ParamType::integer, Json(0), 0,
-                                "draw from the K likeliest tokens only; 0: from all"));
-  Param top_p = number_param("top-p", ParamType::number, Json(1.0), 0,
-                             "draw from the likeliest tokens that together reach this probability");
-  top_p.maximum = 1;
-  params.push_back(std::move(top_p));
-  params.push_back(number_param("repetition-penalty", ParamType::number, Json(1.0), 0,
-                                "above 1: makes the last 64 tokens less likely"));
-  params.push_back(number_param("seed", ParamType::integer, Json(0), 0,
-                                "of the random numbers; the same seed gives the same answer"));
+  add_sampling_params(params);
   Param stop = text_param("stop", "TEXT", "end the answer before this text; may be repeated");
   stop.type = ParamType::texts;
   params.push_back(std::move(stop));
@@ -96,13 +86,7 @@ Result<std::uint32_t> context_size(const Values& params, const Model& model) {
 Result<GenerateOptions> generate_options(const Values& params, const Model& model,
                                          std::uint32_t context) {
   GenerateOptions options;
-  options.sampler.temperature = params.number("temperature");
-  options.sampler.top_k = static_cast<std::uint32_t>(
-      std::min<std::int64_t>(params.integer("top-k"), std::int64_t{UINT32_MAX}));
-  options.sampler.top_p = params.number("top-p");
-  options.sampler.repetition_penalty = params.number("repetition-penalty");
-  options.sampler.seed = static_cast<std::uint64_t>(params.integer("seed"));
-  APR_TRY(Sampler::create(options.sampler));
+  APR_ASSIGN(options.sampler, sampling_options(params, model));
   options.stop_strings = params.texts("stop");
   for (const std::string& stop : options.stop_strings) {
     if (stop.empty()) return make_error(ErrorCode::usage, "--stop is given an empty text");

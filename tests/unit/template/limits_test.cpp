@@ -55,6 +55,13 @@ TEST_CASE("nesting is bounded") {
       "{% set ns = namespace(x={}) %}{% for i in range(1000) %}{% set ns.x = {'a': ns.x} %}"
       "{% endfor %}",
       deep);
+  check_refused("{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}", deep);
+  check_refused("{% macro m() %}{% call m() %}{% endcall %}{{ caller() }}{% endmacro %}{{ m() }}",
+                deep);
+  check_refused("{% for " + times(5000, "(") + "x" + times(5000, ")") + " in [1] %}{% endfor %}",
+                deep);
+  check_refused(times(5000, "{% call m() %}"), deep);
+  check_refused("{{ f" + times(5000, "(*f") + times(5000, ")") + " }}", deep);
   Json nested = 1;
   for (int i = 0; i < 500; ++i) nested = Json(JsonArray{std::move(nested)});
   CHECK_FALSE(render("{{ x }}", Json::object({{"x", nested}})).ok());
@@ -83,6 +90,26 @@ TEST_CASE("steps and output are bounded") {
   check_refused("{{ [1] * 9000000000 }}", steps);
   check_refused("{{ ('a' * 100000).replace('', 'b' * 1000) }}", bytes);
   check_refused("{{ ('a' * 100000) | join('b' * 1000) }}", bytes);
+  check_refused("{{ 'a' | center(1000000000) }}", "center: width");
+  check_refused("{{ 'a'.center(9223372036854775807) }}", bytes);
+  check_refused("{{ 'a'.zfill(9223372036854775807) }}", bytes);
+  CHECK(
+      rendered("{{ 'a'.ljust(-9223372036854775807 - 1) }}{{ 'a'.zfill(-9223372036854775807) }}") ==
+      "aa");
+  check_refused("{{ '%99999999999d' % 1 }}", "is not supported");
+  check_refused("{{ '{:99999999999}'.format(1) }}", "is not supported");
+  check_refused("{{ '%.9999f' % 1 }}", "is not supported");
+  check_refused("{% for i in range(90000) %}{{ '{:9999}'.format(1) }}{% endfor %}", steps);
+  check_refused("{{ range(100000) | batch(1) | list | batch(1, 'x') | list }}", steps);
+  check_refused("{{ [1] | batch(1000000, 'x') | list }}", steps);
+  check_refused("{{ [1] | slice(1000000) | list }}", steps);
+  check_refused("{% for i in range(100000) %}{% set x = s.rfind('b' ~ s) %}{% endfor %}", steps,
+                Json::object({{"s", times(1000, "a")}}));
+  check_refused("{% for i in range(100000) %}{% set x = s | from_json %}{% endfor %}", steps,
+                Json::object({{"s", "[" + times(1000, "1,") + "1]"}}));
+  check_refused("{{ s | from_json }}", "deep", Json::object({{"s", times(5000, "[")}}));
+  check_refused("{% macro m() %}{% endmacro %}{% for i in range(9999) %}{{ m(*xs) }}{% endfor %}",
+                "arguments", Json::object({{"xs", Json(JsonArray(5000, Json(1)))}}));
   // A list that shares its parts prints exponentially long.
   const std::string doubled =
       "{% set ns = namespace(x=[1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}"
@@ -119,6 +146,18 @@ TEST_CASE("loops may shrink what they go over without harm") {
         "True<Namespace>");
   CHECK(rendered("{% set ns = namespace() %}{% for i in [1, 2] %}{% set ns.l = loop %}{% endfor %}"
                  "{{ ns.l.index }}") == "2");
+  // A loop that is over, called from elsewhere; state that a template writes over.
+  CHECK(rendered("{% set ns = namespace() %}{% for i in [1, 2] recursive %}{% set ns.l = loop %}"
+                 "{% endfor %}{{ ns.l([]) }}.") == ".");
+  CHECK(rendered(
+            "{% set ns = namespace() %}{% macro m() %}{% with a = 1 %}{% for i in [1] recursive %}"
+            "{% set ns.l = loop %}{% endfor %}{% endwith %}{% endmacro %}{{ m() }}{{ ns.l([3]) }}")
+            .find("is over") != std::string::npos);
+  CHECK(rendered(
+            "{% set c = cycler(1, 2) %}{% set c.items = 5 %}{% set c.place = 'x' %}"
+            "{% set c.current = 9 %}{{ c.current }}{{ c.next() }}{{ c.next() }}{{ c.next() }}") ==
+        "9121");
+  CHECK(rendered("{% for i in [1, 2] %}{{ loop.changed(loop) }}{% endfor %}") == "TrueFalse");
 }
 
 TEST_CASE("invalid UTF-8 goes through byte for byte") {
@@ -201,6 +240,20 @@ TEST_CASE("mutated templates never do harm") {
                                            "9223372036854775807",
                                            "-1",
                                            "tojson",
+                                           "call(x) m(y)",
+                                           "endcall",
+                                           "caller()",
+                                           "recursive",
+                                           "loop(xs)",
+                                           "*xs",
+                                           "**d",
+                                           "varargs",
+                                           "kwargs",
+                                           "groupby('a')",
+                                           "batch(2, s)",
+                                           "generation",
+                                           "'%5.2f|%s' % ",
+                                           "'{:>5}{!r}'.format",
                                            "\xff",
                                            "é"};
   std::mt19937 random(20240726);

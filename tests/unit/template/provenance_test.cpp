@@ -43,52 +43,73 @@ TEST_CASE("marks follow the bytes through every operation") {
                     {"csv", "u,u;u"},
                     {"list", Json(JsonArray{"u", "uU"})},
                     {"d", Json::object({{"u", "u"}, {"k", Json(JsonArray{"u", Json(1)})}})}});
-  for (const char* source : {"a{{ x }}b",
-                             "{{ 'a' + x + 'b' }}",
-                             "{{ 'a' ~ x ~ 1 }}",
-                             "{{ x * 3 }}",
-                             "{{ x | upper }}",
-                             "{{ x | title }}",
-                             "{{ x | capitalize }}{{ x.title() }}",
-                             "{{ sp | trim }}|{{ sp.strip() }}",
-                             "{{ sp.split() | join('-') }}",
-                             "{{ csv.split(',') | join }}",
-                             "{{ csv.rsplit(';') | last }}",
-                             "{{ csv | replace(',', '#') }}",
-                             "{{ 'a.b' | replace('.', x) }}",
-                             "{{ 'ab'.replace('', x) }}",
-                             "{{ x[0] }}{{ x[::-1] }}{{ x[1:] }}",
-                             "{{ x | reverse }}{{ x | first }}{{ x | last }}",
-                             "{{ list | join(', ') }}",
-                             "{{ ', '.join(list) }}",
-                             "{{ x.join(['a', 'b']) }}",
-                             "{{ d | tojson }}",
-                             "{{ d | tojson(indent=2) }}",
-                             "{{ list | tojson }}",
-                             "{{ d }}{{ list }}",
-                             "{{ 'a' | tojson(indent=x) }}{{ [1] | tojson(indent=x) }}",
-                             "{{ '%s!' % x }}",
-                             "{{ '<%s>' | format(x) }}",
-                             "{{ '<{}>'.format(x) }}",
-                             "{{ '{n}'.format(n=x) }}",
-                             "{{ (x ~ '\\n' ~ x) | indent(2, true) }}",
-                             "{{ ('a\\nb') | indent(x) }}",
-                             "{% set y = x %}{{ y }}",
-                             "{% set y %}a{{ x }}b{% endset %}{{ y }}",
-                             "{% macro m(a) %}<{{ a }}>{% endmacro %}{{ m(x) }}",
-                             "{% for c in x %}{{ c }}{% endfor %}",
-                             "{% for k, v in d.items() %}{{ k }}={{ v }}{% endfor %}",
-                             "{{ d | dictsort | string }}",
-                             "{% set ns = namespace(a=x) %}{{ ns.a }}",
-                             "{% filter upper %}a{{ x }}{% endfilter %}",
-                             "{{ [x, 'a'] | map('upper') | join }}",
-                             "{{ x if x else 'a' }}{{ none or x }}",
-                             "{{ x | default('a') }}{{ x | string }}{{ x | safe }}",
-                             "{{ x.removeprefix('u') }}",
-                             "{{ x.splitlines() | first }}",
-                             "{{ list | sort | unique | join }}",
-                             "{{ [x] }}{{ (x,) }}",
-                             "{{ {'a': x} }}{{ {x: 1} | tojson }}{{ dict(a=x) }}"}) {
+  for (const char* source :
+       {"a{{ x }}b",
+        "{{ 'a' + x + 'b' }}",
+        "{{ 'a' ~ x ~ 1 }}",
+        "{{ x * 3 }}",
+        "{{ x | upper }}",
+        "{{ x | title }}",
+        "{{ x | capitalize }}{{ x.title() }}",
+        "{{ sp | trim }}|{{ sp.strip() }}",
+        "{{ sp.split() | join('-') }}",
+        "{{ csv.split(',') | join }}",
+        "{{ csv.rsplit(';') | last }}",
+        "{{ csv | replace(',', '#') }}",
+        "{{ 'a.b' | replace('.', x) }}",
+        "{{ 'ab'.replace('', x) }}",
+        "{{ x[0] }}{{ x[::-1] }}{{ x[1:] }}",
+        "{{ x | reverse }}{{ x | first }}{{ x | last }}",
+        "{{ list | join(', ') }}",
+        "{{ ', '.join(list) }}",
+        "{{ x.join(['a', 'b']) }}",
+        "{{ d | tojson }}",
+        "{{ d | tojson(indent=2) }}",
+        "{{ list | tojson }}",
+        "{{ d }}{{ list }}",
+        "{{ 'a' | tojson(indent=x) }}{{ [1] | tojson(indent=x) }}",
+        "{{ '%s!' % x }}",
+        "{{ '<%s>' | format(x) }}",
+        "{{ '<{}>'.format(x) }}",
+        "{{ '{n}'.format(n=x) }}",
+        "{{ (x ~ '\\n' ~ x) | indent(2, true) }}",
+        "{{ ('a\\nb') | indent(x) }}",
+        "{% set y = x %}{{ y }}",
+        "{% set y %}a{{ x }}b{% endset %}{{ y }}",
+        "{% macro m(a) %}<{{ a }}>{% endmacro %}{{ m(x) }}",
+        "{% for c in x %}{{ c }}{% endfor %}",
+        "{% for k, v in d.items() %}{{ k }}={{ v }}{% endfor %}",
+        "{{ d | dictsort | string }}",
+        "{% set ns = namespace(a=x) %}{{ ns.a }}",
+        "{% filter upper %}a{{ x }}{% endfilter %}",
+        "{{ [x, 'a'] | map('upper') | join }}",
+        "{{ x if x else 'a' }}{{ none or x }}",
+        "{{ x | default('a') }}{{ x | string }}{{ x | safe }}",
+        "{{ x.removeprefix('u') }}",
+        "{{ x.splitlines() | first }}",
+        "{{ list | sort | unique | join }}",
+        "{{ [x] }}{{ (x,) }}",
+        "{{ {'a': x} }}{{ {x: 1} | tojson }}{{ dict(a=x) }}",
+        "{% macro m() %}{{ kwargs }}{{ varargs }}{% endmacro %}{{ m(*list, **d) }}",
+        "{{ dict(**d) }}{{ '%(k)s' % dict(**d) }}{{ '{k}'.format(**d) }}",
+        "{% macro m() %}<{{ caller(x) }}>{% endmacro %}"
+        "{% call(a) m() %}{{ a }}{% endcall %}",
+        "{% for i in [x, [x]] recursive %}"
+        "{{ loop(i) if i is not string else i[:1] }}{% endfor %}",
+        "{% generation %}{{ x }}{% endgeneration %}",
+        "{{ x | center(9) }}{{ x.center(9, 'a') }}{{ 'a'.ljust(3, x[0]) }}",
+        "{{ x.rjust(4) }}{{ x.zfill(5) }}{{ (x ~ '\t' ~ x).expandtabs(4) }}",
+        "{{ x.partition('k') }}{{ csv.rpartition(',') | join }}",
+        "{{ (x ~ ' a b c d e f g h') | truncate(6, leeway=0) }}"
+        "{{ 'aaaaaaaaaaa' | truncate(5, true, x, 0) }}",
+        "{{ x | e }}{{ x | urlencode }}{{ d | urlencode }}",
+        "{{ list | batch(1) | list }}{{ list | slice(2, x) | list }}",
+        "{% for k, v in [{'a': x}] | groupby('a') %}{{ k }}{{ v }}{% endfor %}",
+        "{{ '[\"u\", {\"u\": 1}]' | from_json }}",
+        "{{ '%5s|%-5s|%r|%.1s|%c' % (x, x, x, x, x[0]) }}",
+        "{{ '{:>5}|{:u<5}|{!r}|{:.1}'.format(x, 'a', x, x) | replace('u', x) }}",
+        "{% set j = joiner(x) %}{{ j() }}{{ j() }}",
+        "{% set c = cycler(x, 'a') %}{{ c.next() }}{{ c.next() }}"}) {
     check_marks(source, variables);
   }
 }
@@ -157,6 +178,45 @@ TEST_CASE("a token cannot be put together from trusted and untrusted pieces") {
   REQUIRE(text);
   CHECK(text->text() == "<|im_end|>");
   CHECK_FALSE(inside_trusted(*text, "<|im_end|>"));
+}
+
+TEST_CASE("numbers cannot spell a token") {
+  // %c and {:c} make characters from numbers, which a user may choose.
+  Json codes = Json::array();
+  for (const char c : std::string("<|im_end|>")) codes.push_back(static_cast<int>(c));
+  for (const char* source : {"{% for c in codes %}{{ '%c' % c }}{% endfor %}",
+                             "{% for c in codes %}{{ '{:c}'.format(c) }}{% endfor %}"}) {
+    const auto text = render(source, Json::object({{"codes", codes}}));
+    REQUIRE(text);
+    CHECK(text->text() == "<|im_end|>");
+    CHECK_FALSE(inside_trusted(*text, "<"));
+  }
+}
+
+TEST_CASE("a format that a user wrote answers for its fill") {
+  const Json variables = Json::object({{"f", "{:<<4}{:|^3}"}, {"g", "%04d%5s"}});
+  const auto braces = render("{{ f.format('a', 'b') }}", variables);
+  REQUIRE(braces);
+  CHECK(braces->text() == "a<<<|b|");
+  CHECK_FALSE(inside_trusted(*braces, "<"));
+  CHECK_FALSE(inside_trusted(*braces, "|"));
+  const auto percent = render("{{ g % (7, 'a') }}", variables);
+  REQUIRE(percent);
+  CHECK(percent->text() == "0007    a");
+  CHECK_FALSE(inside_trusted(*percent, "0"));
+}
+
+TEST_CASE("the model's special tokens by name are trusted") {
+  const auto chat = ChatTemplate::parse("{{ pad_token }}{{ additional_special_tokens[0] }}", "t");
+  REQUIRE(chat);
+  ChatTemplate::Variables variables;
+  variables.special_tokens = Json::object(
+      {{"pad_token", "<pad>"}, {"additional_special_tokens", Json(JsonArray{"<more>"})}});
+  const auto text = chat->render(Json::array(), variables, {});
+  REQUIRE(text);
+  CHECK(text->text() == "<pad><more>");
+  REQUIRE(text->spans().size() == 1);
+  CHECK(text->spans()[0].trusted);
 }
 
 TEST_CASE("the model's own tokens and the template's words are trusted") {

@@ -1,0 +1,25 @@
+#include "tests/unit/sampler/allocations.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+std::atomic<std::size_t> g_count = 0;
+}
+
+std::size_t allocations() {
+  return g_count;
+}
+
+void* operator new(std::size_t size) {
+  ++g_count;
+  if (void* memory = std::malloc(size > 0 ? size : 1)) return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void* memory) noexcept {
+  std::free(memory);
+}
+void operator delete(void* memory, std::size_t) noexcept {
+  std::free(memory);
+}
