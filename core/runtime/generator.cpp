@@ -74,7 +74,7 @@ Result<GenerateOutcome> generate(Session& session, SequenceId sequence, const To
       return outcome;
     }
     const std::size_t count = std::min(step, prompt.size() - done);
-    auto read = session.append(sequence, prompt.subspan(done, count));
+    auto read = session.append(sequence, prompt.subspan(done, count), options.sinks);
     if (!read) {
       (void)session.truncate(sequence, held);  // as if nothing had been asked
       return std::move(read).error();
@@ -115,7 +115,7 @@ Result<GenerateOutcome> generate(Session& session, SequenceId sequence, const To
       outcome.finish = FinishReason::context_full;
       break;
     }
-    APR_ASSIGN(logits, session.append(sequence, {&id, 1}));
+    APR_ASSIGN(logits, session.append(sequence, {&id, 1}, options.sinks));
   }
   if (!stops.found()) {
     outcome.text += stops.push(characters.finish());

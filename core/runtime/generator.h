@@ -24,6 +24,7 @@ struct GenerateOptions {
   /// Asked between steps, also while a long prompt is read; true ends the generation as
   /// `interrupted`.
   std::function<bool()> interrupted;
+  StepSinks sinks;  ///< told of every step, the prompt's and the answer's
 };
 
 enum class FinishReason : std::uint8_t {

@@ -38,6 +38,34 @@ void Conversation::set_system(std::optional<std::string> text) {
   messages_.clear();
 }
 
+void Conversation::restore(std::optional<std::string> system, std::vector<ChatMessage> messages) {
+  system_ = std::move(system);
+  messages_ = std::move(messages);
+}
+
+Status Conversation::set_options(const Values& params) {
+  APR_ASSIGN(GenerateOptions options, generate_options(params, *model_, context()));
+  options.sinks = options_.sinks;
+  options_ = std::move(options);
+  return {};
+}
+
+void Conversation::record_attention(AttentionRecord* record) {
+  record_ = record;
+  options_.sinks.taps = record;
+}
+
+Status Conversation::read_again() {
+  if (held_.empty()) return {};
+  session_.release(kSequence);
+  if (record_ != nullptr) record_->truncate(0);
+  auto read = session_.append(kSequence, held_, options_.sinks);
+  if (read) return {};
+  session_.release(kSequence);
+  held_.clear();
+  return std::move(read).error();
+}
+
 Result<std::vector<TokenId>> Conversation::tokens_of(
     const std::vector<ChatMessage>& messages) const {
   std::vector<ChatMessage> all;
@@ -47,16 +75,18 @@ Result<std::vector<TokenId>> Conversation::tokens_of(
   return tokenizer_->encode(text, false);
 }
 
-Result<std::size_t> Conversation::keep_common(const std::vector<TokenId>& prompt) {
+std::size_t Conversation::keep_common(const std::vector<TokenId>& prompt) {
   // One token at least is read anew: its logits begin the answer.
   const std::size_t most = std::min(held_.size(), prompt.size() - 1);
   std::size_t common = 0;
   while (common < most && held_[common] == prompt[common]) ++common;
+  if (record_ != nullptr && !record_->full()) common = std::min(common, record_->rows());
   if (!session_.truncate(kSequence, static_cast<std::uint32_t>(common))) {
     session_.release(kSequence);  // a window has moved on: read everything again
     common = 0;
   }
   held_.resize(common);
+  if (record_ != nullptr) record_->truncate(common);
   return common;
 }
 
@@ -65,6 +95,23 @@ Result<Conversation::Turn> Conversation::say(
     const std::function<bool(const GeneratedToken&)>& on_token) {
   std::vector<ChatMessage> messages = messages_;
   messages.push_back({"user", std::move(message)});
+  return answer(std::move(messages), interrupted, on_token);
+}
+
+Result<Conversation::Turn> Conversation::retry(
+    const std::function<bool()>& interrupted,
+    const std::function<bool(const GeneratedToken&)>& on_token) {
+  std::vector<ChatMessage> messages = messages_;
+  if (!messages.empty() && messages.back().role == "assistant") messages.pop_back();
+  if (messages.empty() || messages.back().role != "user") {
+    return make_error(ErrorCode::usage, "there is no answer yet that could be tried again");
+  }
+  return answer(std::move(messages), interrupted, on_token);
+}
+
+Result<Conversation::Turn> Conversation::answer(
+    std::vector<ChatMessage> messages, const std::function<bool()>& interrupted,
+    const std::function<bool(const GeneratedToken&)>& on_token) {
   Turn turn;
   APR_ASSIGN(turn.prompt, tokens_of(messages));
   if (turn.prompt.empty()) {
@@ -77,7 +124,7 @@ Result<Conversation::Turn> Conversation::say(
                           " tokens, but the context holds ", context()),
                       {}, "say less, use a larger --context, or begin anew (/clear in a chat)");
   }
-  APR_ASSIGN(turn.reused, keep_common(turn.prompt));
+  turn.reused = keep_common(turn.prompt);
   options_.history.assign(turn.prompt.begin(),
                           turn.prompt.begin() + static_cast<std::ptrdiff_t>(turn.reused));
   options_.interrupted = interrupted;

@@ -8,6 +8,7 @@
 
 #include "core/runtime/generator.h"
 #include "core/runtime/model.h"
+#include "orchestrator/stages/attention_record.h"
 #include "orchestrator/stages/verb.h"
 
 namespace apr {
@@ -29,8 +30,26 @@ class Conversation {
   Result<Turn> say(std::string message, const std::function<bool()>& interrupted,
                    const std::function<bool(const GeneratedToken&)>& on_token);
 
+  /// Answers the last message again, in place of the last answer. An error if there is none.
+  Result<Turn> retry(const std::function<bool()>& interrupted,
+                     const std::function<bool(const GeneratedToken&)>& on_token);
+
   void clear();  ///< keeps the system message
   void set_system(std::optional<std::string> text);
+  const std::optional<std::string>& system() const { return system_; }
+  const std::vector<ChatMessage>& messages() const { return messages_; }
+  /// Goes on with another conversation.
+  void restore(std::optional<std::string> system, std::vector<ChatMessage> messages);
+  /// Sampling and limits, as the verb's parameters; an error changes nothing.
+  Status set_options(const Values& params);
+  const GenerateOptions& options() const { return options_; }
+
+  /// Records attention from now on. `record` must outlive the conversation.
+  void record_attention(AttentionRecord* record);
+  /// Reads what the session holds once more: the same bits, for a record of another layer.
+  Status read_again();
+  /// What the session has read.
+  const std::vector<TokenId>& held() const { return held_; }
   std::uint32_t context() const { return session_.context(); }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
 
@@ -38,7 +57,9 @@ class Conversation {
   Conversation(const Model& model, Session session)
       : model_(&model), session_(std::move(session)) {}
   Result<std::vector<TokenId>> tokens_of(const std::vector<ChatMessage>& messages) const;
-  Result<std::size_t> keep_common(const std::vector<TokenId>& prompt);
+  Result<Turn> answer(std::vector<ChatMessage> messages, const std::function<bool()>& interrupted,
+                      const std::function<bool(const GeneratedToken&)>& on_token);
+  std::size_t keep_common(const std::vector<TokenId>& prompt);
 
   const Model* model_;
   Session session_;
@@ -48,7 +69,8 @@ class Conversation {
   GenerateOptions options_;
   std::optional<std::string> system_;
   std::vector<ChatMessage> messages_;
-  std::vector<TokenId> held_;  ///< what the session has read
+  std::vector<TokenId> held_;
+  AttentionRecord* record_ = nullptr;
 };
 
 }  // namespace apr

@@ -83,6 +83,18 @@ Result<std::uint32_t> context_size(const Values& params, const Model& model) {
   return static_cast<std::uint32_t>(wanted);
 }
 
+std::uint64_t kv_cache_bytes(const Graph& graph, std::uint64_t positions) {
+  std::uint64_t bytes = 0;
+  for (const CacheDecl& cache : graph.caches()) {
+    if (cache.cross) continue;
+    const std::uint64_t kept =
+        cache.window > 0 ? std::min<std::uint64_t>(positions, cache.window) : positions;
+    bytes += kept * 2 * cache.num_key_value_heads * cache.head_dim *
+             (cache.element == Type::f16 ? 2 : 4);
+  }
+  return bytes;
+}
+
 Result<GenerateOptions> generate_options(const Values& params, const Model& model,
                                          std::uint32_t context) {
   GenerateOptions options;
@@ -102,6 +114,13 @@ Result<GenerateOptions> generate_options(const Values& params, const Model& mode
           {}, "the prompt needs room as well");
     }
     options.max_tokens = static_cast<std::uint32_t>(wanted);
+    const std::uint64_t needed = kv_cache_bytes(model.graph(), options.max_tokens);
+    const std::uint64_t free = available_memory_bytes();
+    if (free > 0 && needed > free) {
+      return make_error(ErrorCode::usage,
+                        cat("--max-tokens ", wanted, " needs ", human_bytes(needed),
+                            " for keys and values, and ", human_bytes(free), " are free"));
+    }
   }
   return options;
 }

@@ -23,6 +23,9 @@ Result<GenerateOptions> generate_options(const Values& params, const Model& mode
 /// --context, by default what the model was made for; refused beyond that with both numbers.
 Result<std::uint32_t> context_size(const Values& params, const Model& model);
 
+/// What keys and values of so many tokens take.
+std::uint64_t kv_cache_bytes(const Graph& graph, std::uint64_t positions);
+
 /// BOS and EOS as the model's files spell them, and the date if one was given.
 Result<ChatTemplate::Variables> template_variables(const Values& params, const Model& model);
 /// The same without loading a model; either pointer may be null.

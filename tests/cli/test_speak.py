@@ -1,12 +1,8 @@
 """apr run, chat and bench."""
 import json
-import os
-import pty
-import select
 import shutil
 import signal
 import subprocess
-import time
 
 import framework
 
@@ -146,53 +142,6 @@ def test_synthetic_models(t):
     t.equal(t.json("bench", "made-up.apr", "--prefill", 8, "--decode", 2, "--repeat", 1)["synthetic"], True)
 
 
-def test_chat_through_a_pipe(t):
-    t.tiny()
-    run = t.ok("chat", "tiny.apr", stdin="My name is Anna.\nWhat is my name?\n\n/clear\nWhat is 2+2?\n")
-    lines = run.out.splitlines()
-    t.equal(len(lines), 3, "answers")
-    t.contains(lines[1], "Anna")
-    t.equal(lines[2], "4")
-    t.equal(t.ok("chat", "tiny.apr", stdin="").out, "")
-    t.equal(t.ok("chat", "tiny.apr", stdin="What is 2+2?").out, "4\n")
-    t.equal(t.ok("chat", "tiny.apr", stdin="/quit\nWhat is 2+2?\n").out, "")
-    t.fails(2, "chat", "tiny.apr", stdin="/cleer\n", says="/cleer", hint="/clear")
-
-
-def test_chat_keeps_what_was_read(t):
-    t.tiny()
-    with_cache = turns(t.ok("chat", "tiny.apr", "--json", stdin="My name is Anna.\nWhat is my name?\nWhat is 2+2?\n"))
-    t.equal([turn["turn"] for turn in with_cache], [1, 2, 3])
-    t.equal(with_cache[0]["cached_tokens"], 0)
-    for before, after in zip(with_cache, with_cache[1:]):
-        # Everything but the question and the words around it was there already.
-        if after["cached_tokens"] < before["prompt_tokens"] + before["tokens"]:
-            raise framework.Failure(f"only {after['cached_tokens']} of {after['prompt_tokens']} tokens kept")
-    # Without a cache the same conversation gives the same ids.
-    text = golden()["rendered_chat_example"]["text"].split("<|im_start|>user")[0]
-    for question, turn in zip(["My name is Anna.", "What is my name?", "What is 2+2?"], with_cache):
-        text += f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-        alone = t.json("run", "tiny.apr", text, "--raw", "--parse-special")
-        t.equal(alone["ids"], turn["ids"], question)
-        t.equal(alone["prompt_tokens"], turn["prompt_tokens"], question)
-        text += turn["text"] + "<|im_end|>\n"
-
-
-def test_chat_inspect(t):
-    t.tiny()
-    turn = turns(t.ok("chat", "tiny.apr", "--json", "--inspect", stdin="What is 2+2?\n"))[0]
-    t.equal(len(turn["prompt_ids"]), turn["prompt_tokens"])
-    t.equal([entry["id"] for entry in turn["probabilities"]], turn["ids"])
-    for entry in turn["probabilities"]:
-        t.equal(entry["top"][0]["id"], entry["id"], "greedy takes the likeliest")
-        t.equal(len(entry["top"]), 5)
-        shares = [other["probability"] for other in entry["top"]]
-        t.equal(shares, sorted(shares, reverse=True))
-        if not 0 < sum(shares) <= 1 + 1e-9:
-            raise framework.Failure(f"probabilities {shares}")
-    t.contains(t.ok("chat", "tiny.apr", "--inspect", stdin="What is 2+2?\n").out, "prompt: 26 tokens", "likeliest", "%")
-
-
 def test_system_message(t):
     t.tiny()
     a = turns(t.ok("chat", "tiny.apr", "--json", "--system", "Answer briefly.", stdin="Hello\n"))[0]
@@ -210,66 +159,6 @@ def test_bench_keys(t):
     t.equal(report["tokens_per_second"], report["decode_tokens_per_second"])
     t.equal((len(report["prefill_runs"]), report["threads"]), (2, 1))
     t.contains(t.ok("bench", "tiny.apr", "--prefill", 8, "--decode", 2).out, "tokens/s", "First token")
-
-
-class Terminal:
-    """The program in a pseudo-terminal."""
-
-    def __init__(self, t, *words):
-        self.master, slave = pty.openpty()
-        self.process = subprocess.Popen([framework.PROGRAM, *map(str, words)], cwd=t.folder, stdin=slave, stdout=slave,
-                                        stderr=slave, env=dict(os.environ, TERM="dumb"), start_new_session=True,
-                                        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
-        os.close(slave)
-        self.text = ""
-
-    def until(self, wanted):
-        begin, end = len(self.text), time.monotonic() + 60
-        while wanted not in self.text[begin:]:
-            ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
-            try:
-                data = os.read(self.master, 65536) if ready else b""
-            except OSError:
-                data = b""
-            if not data:
-                raise framework.Failure(f"{wanted!r} did not come; so far:\n{self.text}")
-            self.text += data.decode("utf-8", "replace")
-        return self.text[begin:]
-
-    def type(self, text):
-        os.write(self.master, text.encode())
-
-    def leave(self):
-        code = self.process.wait(timeout=60)
-        os.close(self.master)
-        return code
-
-
-def test_chat_in_a_terminal(t):
-    t.tiny()
-    terminal = Terminal(t, "chat", "tiny.apr")
-    terminal.until("You: ")
-    terminal.type("What is 2+2?\n")
-    t.contains(terminal.until("You: "), "Assistant: 4")
-    terminal.type("/nonsense\n")
-    t.contains(terminal.until("You: "), "unknown command")
-    terminal.type("/quit\n")
-    t.equal(terminal.leave(), 0)
-
-
-def test_control_c_in_a_terminal(t):
-    t.tiny()
-    # A hot temperature talks for long; Ctrl-C must end the answer and keep the chat.
-    terminal = Terminal(t, "chat", "tiny.apr", "--temperature", "5", "--backend", "reference", "--max-tokens", "900")
-    terminal.until("You: ")
-    terminal.type("Tell me a story.\n")
-    terminal.until("Assistant: ")
-    terminal.type("\x03")
-    t.contains(terminal.until("You: "), "(stopped)")
-    terminal.type("\x03")
-    t.contains(terminal.until("You: "), "once more")
-    terminal.type("\x03")
-    t.equal(terminal.leave(), 130)
 
 
 def test_interrupted_run(t):
