@@ -214,7 +214,7 @@ def test_attention(t):
 def test_trace_id_and_perplexity(t):
     t.tiny()
     ask = lambda *words: turns(t.ok("chat", "tiny.apr", "--json", "--inspect", *words, stdin="What is 12+31?\n"))[0]
-    one, again, other = ask(), ask(), ask("--top-k", 3)
+    one, again, other = ask(), ask(), ask("--max-tokens", 30)
     t.equal(one["trace_id"], again["trace_id"])
     if one["trace_id"] == other["trace_id"]:
         raise framework.Failure("other settings have the same trace id")
