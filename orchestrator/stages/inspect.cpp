@@ -41,7 +41,8 @@ Json tokenizer_kind(const Package& package) {
     return tokenizer ? Json(tokenizer->kind()) : Json("unreadable");
   }
   if (package.file("tokenizer.json") != nullptr) return Json("tokenizer.json");
-  return has_tokenizer(package) ? Json("vocab.json and merges.txt") : Json();
+  if (!has_tokenizer(package)) return Json();
+  return Json(package.file("vocab.json") != nullptr ? "vocab.json and merges.txt" : "vocab.txt");
 }
 
 std::uint64_t size_of(const Package& package) {

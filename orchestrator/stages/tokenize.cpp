@@ -1,6 +1,7 @@
 // apr tokenize: text as the ids that a model sees.
 #include <iostream>
 #include <iterator>
+#include <optional>
 #include <ostream>
 #include <utility>
 
@@ -23,18 +24,23 @@ VerbInfo describe() {
   info.summary = "show the token ids of a text";
   info.details =
       "Special tokens written in the text stay text unless --parse-special is given. Tokens are "
-      "shown as the text they stand for; bytes that are part of a character only as <0xNN>.";
+      "shown as the text they stand for (WordPiece: as the vocabulary spells them); bytes that are "
+      "part of a character only as <0xNN>. With --pair, two texts are put together as the "
+      "tokenizer puts them, and each token's type tells whose it is.";
   info.params.push_back(model_param());
   Param text = text_param("text", "TEXT", "the text; - reads standard input");
   text.required = true;
   text.position = 1;
   info.params.push_back(std::move(text));
+  info.params.push_back(text_param("pair", "TEXT", "a second text; - reads standard input"));
   info.params.push_back(
       flag_param("parse-special", "recognise special tokens such as <|im_end|> in the text"));
   info.params.push_back(
       flag_param("no-bos", "leave out the tokens that the tokenizer puts around a text"));
-  info.examples = {{"apr tokenize tiny.apr 'Hello world'", "ids and pieces"},
-                   {"apr tokenize tiny.apr - --json", "standard input, for other programs"}};
+  info.examples = {
+      {"apr tokenize tiny.apr 'Hello world'", "ids and pieces"},
+      {"apr tokenize bert.apr 'Is it far?' --pair 'No.'", "two texts, with their types"},
+      {"apr tokenize tiny.apr - --json", "standard input, for other programs"}};
   return info;
 }
 
@@ -56,30 +62,49 @@ class Tokenize final : public Verb {
     APR_ASSIGN(const std::string text, text_of(params.text("text")));
     const Tokenizer::EncodeOptions options{.add_special = !params.flag("no-bos"),
                                            .parse_special = params.flag("parse-special")};
-    auto encoded = tokenizer.encode(text, options);
+    std::optional<std::string> second;
+    if (params.has("pair")) {
+      if (params.text("text") == "-" && params.text("pair") == "-") {
+        return make_error(ErrorCode::usage, "both texts cannot come from standard input");
+      }
+      APR_ASSIGN(second, text_of(params.text("pair")));
+    }
+    auto encoded = tokenizer.encode_pair(text, second, options);
     if (!encoded) return std::move(encoded).error().within(package.path());
     Json ids = Json::array();
     Json tokens = Json::array();
-    for (const TokenId id : *encoded) {
+    Json types = Json::array();
+    for (std::size_t i = 0; i < encoded->ids.size(); ++i) {
+      const TokenId id = encoded->ids[i];
       ids.push_back(std::int64_t{id});
-      tokens.push_back(readable_bytes(tokenizer.piece(id, false)));
+      types.push_back(std::int64_t{encoded->types[i]});
+      tokens.push_back(tokenizer.is_word_piece() ? std::string(tokenizer.token(id))
+                                                 : readable_bytes(tokenizer.piece(id, false)));
     }
     Json report = Json::object({{"model", params.text("model")},
                                 {"tokenizer", tokenizer.kind()},
-                                {"bytes", std::uint64_t{text.size()}},
-                                {"count", std::uint64_t{encoded->size()}}});
+                                {"bytes", text.size() + (second ? second->size() : 0)},
+                                {"count", encoded->ids.size()}});
     report.set("ids", std::move(ids));
     report.set("tokens", std::move(tokens));
+    if (second) report.set("types", std::move(types));
     return Outcome{.report = std::move(report)};
   }
 
   void print(const Json& report, std::ostream& out, bool terminal) const override {
     const Style style{terminal};
-    Table table({{"id", Table::Align::right}, {"token", Table::Align::left}});
     const JsonArray& ids = report["ids"].as_array();
     const JsonArray& tokens = report["tokens"].as_array();
+    const JsonArray& types = report["types"].as_array();
+    std::vector<Table::Column> columns{{"id", Table::Align::right}};
+    if (!types.empty()) columns.push_back({"type", Table::Align::right});
+    columns.push_back({"token", Table::Align::left});
+    Table table(std::move(columns));
     for (std::size_t i = 0; i < ids.size(); ++i) {
-      table.row({cat(ids[i].as_integer()), tokens[i].dump()});
+      std::vector<std::string> cells{cat(ids[i].as_integer())};
+      if (!types.empty()) cells.push_back(cat(types[i].as_integer()));
+      cells.push_back(tokens[i].dump());
+      table.row(std::move(cells));
     }
     if (!table.empty()) out << table.to_string(style);
     out << style.dim(cat(plural(ids.size(), "token"), " for ",
