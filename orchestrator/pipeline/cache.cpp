@@ -116,7 +116,10 @@ std::optional<CacheEntry> Cache::find(const std::string& key) const {
                         (*stored)["texts"].dump() == texts_to_json(entry.folder).dump();
   if (!readable) return std::nullopt;
   entry.components = (*stored)["components"];
-  entry.seconds = (*stored)["seconds"].as_number();
+  entry.cost.seconds = (*stored)["seconds"].as_number();
+  entry.cost.cpu_seconds = (*stored)["cpu_seconds"].as_number();
+  entry.cost.peak_memory_bytes =
+      static_cast<std::uint64_t>((*stored)["peak_memory_bytes"].as_integer());
   entry.report = *std::move(report);
   for (const Json& item : (*stored)["outputs"].as_array()) {
     Output output;
@@ -140,7 +143,7 @@ std::optional<CacheEntry> Cache::find(const std::string& key) const {
 Result<CacheEntry> Cache::store(const std::string& key, const Json& components,
                                 const std::string& work,
                                 const std::vector<std::pair<std::string, std::string>>& outputs,
-                                const Json& report, double seconds) const {
+                                const Json& report, const CacheEntry::Cost& cost) const {
   Json list = Json::array();
   for (const auto& [port, file] : outputs) {
     const std::string path = join_path(work, file);
@@ -166,7 +169,9 @@ Result<CacheEntry> Cache::store(const std::string& key, const Json& components,
   entry.set("components", components);
   entry.set("outputs", std::move(list));
   entry.set("texts", texts_to_json(work));
-  entry.set("seconds", seconds);
+  entry.set("seconds", cost.seconds);
+  entry.set("cpu_seconds", cost.cpu_seconds);
+  entry.set("peak_memory_bytes", cost.peak_memory_bytes);
   APR_TRY(write_flushed(cat(work, "/entry.json"), entry.dump(2)));
   APR_TRY(flush_folder(work));
 

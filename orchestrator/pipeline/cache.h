@@ -40,7 +40,12 @@ struct CacheEntry {
   Json components;  ///< what the key was made of
   Json report = Json::object();
   std::vector<Output> outputs;
-  double seconds = 0;  ///< the work took
+  struct Cost {
+    double seconds = 0;  ///< the work took
+    double cpu_seconds = 0;
+    std::uint64_t peak_memory_bytes = 0;  ///< 0: not measured
+  };
+  Cost cost;
   const Output* find(std::string_view port) const;
 };
 
@@ -55,7 +60,7 @@ class Cache {
   /// returned.
   Result<CacheEntry> store(const std::string& key, const Json& components, const std::string& work,
                            const std::vector<std::pair<std::string, std::string>>& outputs,
-                           const Json& report, double seconds) const;
+                           const Json& report, const CacheEntry::Cost& cost) const;
 
  private:
   std::string folder_of(const std::string& key) const;

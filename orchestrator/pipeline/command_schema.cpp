@@ -45,6 +45,33 @@ Param flag(std::string name, std::string help, char letter = 0) {
   return param;
 }
 
+Param text(std::string name, std::string value_name, std::string help) {
+  Param param;
+  param.name = std::move(name);
+  param.value_name = std::move(value_name);
+  param.help = std::move(help);
+  return param;
+}
+
+Param choice(std::string name, std::vector<std::string> choices, std::string help) {
+  Param param;
+  param.name = std::move(name);
+  param.type = ParamType::choice;
+  param.choices = std::move(choices);
+  param.help = std::move(help);
+  return param;
+}
+
+Param stage_param() {
+  Param param = text("stage", "STAGE", "only this stage; a stage with a matrix means all of it");
+  param.position = 1;
+  return param;
+}
+
+Param which_run_param() {
+  return text("run", "ID", "a run by its id; by default the last one");
+}
+
 std::vector<Param> run_params() {
   Param jobs;
   jobs.name = "jobs";
@@ -65,7 +92,10 @@ std::vector<Param> run_params() {
           flag("force", "replace files at the places of outputs that no run put there", 'f'),
           lock,
           flag("locked", "refuse any difference from the lock file"),
-          flag("no-lock", "write no lock file")};
+          flag("no-lock", "write no lock file"),
+          choice("events", {"jsonl"}, "print every event as a line of JSON instead"),
+          text("html", "FILE", "write the report here, too"),
+          text("junit", "FILE", "write the outcome as JUnit XML")};
 }
 
 std::vector<VerbInfo> make_commands() {
@@ -123,7 +153,104 @@ std::vector<VerbInfo> make_commands() {
   status.details = "With --json: every stage's report, gates with their evidence, and errors.";
   status.params = {file_param(), state_param()};
   status.examples = {{"apr-pipeline status pipelines/north-star.yaml", "how did it go?"}};
-  return {lint, plan, run, resume, status};
+  status.params.push_back(which_run_param());
+
+  VerbInfo explain;
+  explain.name = "explain";
+  explain.summary = "show which part of a stage's key changed";
+  explain.details =
+      "For every stage: what a run would do with it, and every part of its key (parameters, "
+      "inputs, "
+      "plugins, variables, apr itself) that differs from the last run, with both values. With "
+      "--json also everything the key is made of.";
+  explain.params = {file_param(), stage_param(), set_param(), state_param()};
+  explain.examples = {{"apr-pipeline explain pipelines/north-star.yaml shrink-int4",
+                       "why would this stage run again?"}};
+
+  VerbInfo logs;
+  logs.name = "logs";
+  logs.summary = "show what stages printed";
+  logs.details =
+      "Everything that the stages of a run and the measurements of their gates printed, "
+      "each attempt by itself; for results from the cache, what was printed when they "
+      "were made.";
+  logs.params = {file_param(), stage_param(), state_param(), which_run_param()};
+  logs.examples = {{"apr-pipeline logs pipelines/north-star.yaml chat", "what did it answer?"}};
+
+  VerbInfo graph;
+  graph.name = "graph";
+  graph.summary = "the stages and what flows between them, to be drawn";
+  graph.details = "Formats: mermaid (what GitHub draws in Markdown), dot (Graphviz), json.";
+  Param format = choice("format", {"mermaid", "dot", "json"}, "how it is written");
+  format.fallback = Json("mermaid");
+  graph.params = {file_param(), format, set_param()};
+  graph.examples = {{"apr-pipeline graph pipelines/north-star.yaml --format dot", "for Graphviz"}};
+
+  VerbInfo report;
+  report.name = "report";
+  report.summary = "the report of a run as one HTML file";
+  report.details =
+      "Every run writes its report into its folder; this prints where it is, or writes it to a "
+      "place of your own. The file needs nothing else, no network and no script.";
+  report.params = {file_param(), text("html", "FILE", "write it here"),
+                   text("junit", "FILE", "write the outcome as JUnit XML"), state_param(),
+                   which_run_param()};
+  report.examples = {
+      {"apr-pipeline report pipelines/north-star.yaml --html report.html", "to send to somebody"}};
+
+  VerbInfo verify;
+  verify.name = "verify";
+  verify.summary = "check results against the lock file";
+  verify.details =
+      "Digests what lies at the places of outputs and compares it with the lock file. With "
+      "--rebuild everything is made again from the inputs, in a fresh folder and with another "
+      "number of threads (--threads chooses it), and the digests of every stage are compared; "
+      "gates are not measured and nothing is published. A difference is exit code 5.";
+  verify.params = {
+      file_param(), flag("rebuild", "make everything again and compare"),
+      text("lock", "FILE", "the lock file; by default the pipeline's name with .lock")};
+  verify.examples = {{"apr-pipeline verify pipelines/north-star.yaml --rebuild",
+                      "are the results what the inputs give?"}};
+
+  VerbInfo gc;
+  gc.name = "gc";
+  gc.summary = "remove old runs and results that nothing uses";
+  gc.details =
+      "Keeps the newest runs of every pipeline in the state folder, the last successful one in any "
+      "case, and all results that these used. Published outputs stay where they are. Refused while "
+      "a run goes on.";
+  Param keep;
+  keep.name = "keep";
+  keep.type = ParamType::integer;
+  keep.minimum = 0;
+  keep.maximum = 100'000;
+  keep.fallback = Json(5);
+  keep.help = "how many runs of each pipeline are kept";
+  gc.params = {file_param(), keep, flag("dry-run", "only say what would go", 'n'), state_param()};
+  gc.examples = {
+      {"apr-pipeline gc pipelines/north-star.yaml --keep 1 --dry-run", "what could go?"}};
+
+  VerbInfo schema;
+  schema.name = "schema";
+  schema.summary = "print the JSON schema of pipeline files, for editors";
+  schema.details =
+      "Editors with a YAML language server complete and check pipelines while you write, if the "
+      "first line of the file names the schema: # yaml-language-server: $schema=FILE";
+  Param output = text("output", "FILE", "write it here");
+  output.letter = 'o';
+  schema.params = {output};
+  schema.examples = {{"apr-pipeline schema -o apr-pipeline.schema.json", "once per project"}};
+
+  VerbInfo init;
+  init.name = "init";
+  init.summary = "write a commented pipeline to start from";
+  init.details = "The file is sound and runs as it is: import, validate, shrink, look.";
+  init.params = {file_param(),
+                 text("source", "MODEL", "the checkpoint; without it, runs need --set source=…"),
+                 flag("force", "replace an existing file", 'f')};
+  init.examples = {
+      {"apr-pipeline init my.yaml --source golden/apr-tiny-chat", "with the bundled model"}};
+  return {lint, plan, run, resume, status, explain, logs, report, graph, verify, gc, init, schema};
 }
 
 void replace_all(std::string& text, std::string_view from, std::string_view to) {

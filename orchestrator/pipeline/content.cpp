@@ -118,6 +118,11 @@ Result<Artifact> look_at_artifact(const std::string& path) {
   return artifact;
 }
 
+Result<std::uint64_t> size_of_artifact(const std::string& path) {
+  APR_ASSIGN(const Artifact artifact, look_at_artifact(path));
+  return artifact.size();
+}
+
 Result<Artifact> look_at_input(const std::string& path) {
   APR_ASSIGN(Artifact artifact, look_at_artifact(path));
   const bool index = path.ends_with(".safetensors.index.json");

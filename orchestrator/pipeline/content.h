@@ -38,6 +38,9 @@ struct Artifact {
 };
 Result<Artifact> look_at_artifact(const std::string& path);
 
+/// Bytes of all its files.
+Result<std::uint64_t> size_of_artifact(const std::string& path);
+
 /// The same for something a stage reads. A checkpoint named by one file (weights.safetensors, or
 /// the index of its shards) is read together with the configuration, tokenizer and shards that lie
 /// beside it, so these count as well: every .json, .jinja, .txt and .model file of the folder, and

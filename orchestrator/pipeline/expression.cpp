@@ -33,14 +33,24 @@ std::string_view name_of(StaticType type) {
       return "number";
     case StaticType::text:
       return "text";
+    case StaticType::list:
+      return "list";
   }
   return "value";
 }
 
 std::string Reference::to_string() const {
   if (kind == Kind::param) return cat("params.", name);
-  if (kind == Kind::output) return cat("stages.", name, ".", port);
-  std::string text = cat("stages.", name, ".report");
+  if (kind == Kind::matrix) return cat("matrix.", name);
+  if (kind == Kind::environment) return cat("env.", name);
+  if (kind == Kind::secret) return cat("secrets.", name);
+  std::string text = cat("stages.", name);
+  for (std::size_t i = 0; i < select.size(); ++i) {
+    text += cat(i == 0 ? "[" : ",", select[i].kind == Selector::Kind::axis ? "matrix." : "",
+                select[i].text, i + 1 == select.size() ? "]" : "");
+  }
+  if (kind == Kind::output) return cat(text, ".", port);
+  text += ".report";
   for (const std::string& key : path) text += cat(".", key);
   return text;
 }
@@ -129,6 +139,14 @@ Result<Json> Expression::value_of(int index, const Lookup& lookup) const {
 }
 
 StaticType Expression::check(const TypeLookup& lookup, std::vector<Problem>& problems) const {
+  for (const Node& node : nodes_) {
+    const bool secret =
+        node.op == Operator::reference && node.reference.kind == Reference::Kind::secret;
+    if (secret && nodes_.size() > 1) {
+      problems.push_back({node.offset, "a secret cannot be compared or replaced",
+                          cat("write ${", node.reference.to_string(), "} alone")});
+    }
+  }
   return type_of(root_, lookup, problems);
 }
 

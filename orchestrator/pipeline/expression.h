@@ -4,6 +4,10 @@
 //   ${stages.shrink.output}                  the path of a stage's output
 //   ${stages.eval.report.perplexity}         a figure of a stage's report
 //   ${stages.tune.output ?? stages.import.output}
+//   ${stages.shrink[q4_0].output}            of one combination of a matrix
+//   ${stages.shrink[matrix.scheme].output}   of the one with this stage's own value
+//   ${stages.shrink[*].output}               of all of them: a list
+//   ${matrix.scheme}  ${env.HF_HOME}  ${secrets.SIGNING_KEY}
 //   when: params.chat == true && !(params.mode != 'fast')
 //
 // Operators, loosest first: ??  ||  &&  == !=  < <= > >=  !  ( ). Literals: null, true, false,
@@ -22,14 +26,24 @@
 
 namespace apr::pipeline {
 
+/// One place between the brackets of `stages.x[…]`.
+struct Selector {
+  enum class Kind { label, axis, all };
+  Kind kind = Kind::label;
+  std::string text;  ///< a label, or the name of an axis of the stage where it stands
+  friend bool operator==(const Selector&, const Selector&) = default;
+};
+
 struct Reference {
-  enum class Kind { param, output, report };
+  enum class Kind { param, output, report, matrix, environment, secret };
   Kind kind = Kind::param;
-  std::string name;               ///< of the parameter or the stage
+  std::string name;               ///< of the parameter, stage, axis or variable
+  std::vector<Selector> select;   ///< empty without brackets
   std::string port;               ///< of an output
   std::vector<std::string> path;  ///< keys into a report
   std::size_t offset = 0;         ///< into the text that was parsed
   std::string to_string() const;
+  bool of_stage() const { return kind == Kind::output || kind == Kind::report; }
 };
 
 /// A remark about a text, at an offset into it.
@@ -39,7 +53,7 @@ struct Problem {
   std::string hint;
 };
 
-enum class StaticType { any, null, boolean, number, text };
+enum class StaticType { any, null, boolean, number, text, list };
 std::string_view name_of(StaticType type);
 
 class Expression {

@@ -1,5 +1,7 @@
 // From text to expression.
+#include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "core/base/cat.h"
 #include "orchestrator/pipeline/expression.h"
@@ -220,45 +222,96 @@ class Expression::Parser {
     if (head == "true") return literal(true, offset);
     if (head == "false") return literal(false, offset);
     if (head == "null") return literal(nullptr, offset);
-    if (head != "params" && head != "stages") {
+    static constexpr std::string_view kHeads[] = {"params", "stages", "matrix", "env", "secrets"};
+    if (std::find(std::begin(kHeads), std::end(kHeads), head) == std::end(kHeads)) {
       return failed(offset, cat("'", head, "' is not a value"),
                     "write params.NAME or stages.NAME.OUTPUT, or quote a text: 'word'");
     }
     std::vector<std::string> keys;
-    while (at_ < text_.size() && text_[at_] == '.') {
+    std::vector<Selector> select;
+    while (at_ < text_.size() && (text_[at_] == '.' || text_[at_] == '[')) {
+      if (text_[at_] == '[') {
+        if (head != "stages" || keys.size() != 1 || !select.empty()) {
+          return failed(at_, "brackets stand after a stage's name only",
+                        "stages.NAME[VALUE].OUTPUT");
+        }
+        if (!brackets(select)) return -1;
+        continue;
+      }
       ++at_;
       const std::size_t begin = at_;
       std::string key = take_word();
       if (key.empty()) return failed(begin, cat("a name is missing after '", head, ".'"));
       keys.push_back(std::move(key));
     }
-    return reference(head == "params", std::move(keys), offset);
+    return reference(head, std::move(keys), std::move(select), offset);
   }
 
-  int reference(bool param, std::vector<std::string> keys, std::size_t offset) {
+  /// `[q4_0]`, `[matrix.scheme, *]`.
+  bool brackets(std::vector<Selector>& select) {
+    const auto is_label = [](char c) { return is_word(c) || c == '.' || c == '+' || c == '#'; };
+    do {
+      ++at_;
+      skip_spaces();
+      const std::size_t begin = at_;
+      if (take("*")) {
+        select.push_back({Selector::Kind::all, "*"});
+      } else {
+        while (at_ < text_.size() && is_label(text_[at_])) ++at_;
+        std::string word(text_.substr(begin, at_ - begin));
+        if (word.empty()) {
+          return fail(begin, "a value of the matrix is missing between the brackets",
+                      "write a value, matrix.AXIS, or * for all");
+        }
+        const bool own = word.starts_with("matrix.");
+        select.push_back({own ? Selector::Kind::axis : Selector::Kind::label,
+                          own ? word.substr(7) : std::move(word)});
+      }
+      skip_spaces();
+    } while (at_ < text_.size() && text_[at_] == ',');
+    if (take("]")) return true;
+    return fail(at_, "a ']' is missing", "stages.NAME[VALUE].OUTPUT");
+  }
+
+  int reference(const std::string& head, std::vector<std::string> keys,
+                std::vector<Selector> select, std::size_t offset) {
     Node node;
     node.op = Operator::reference;
     node.offset = offset;
-    node.reference.offset = offset;
-    if (param && keys.size() != 1) {
-      return failed(offset, "a parameter is written params.NAME");
+    Reference& made = node.reference;
+    made.offset = offset;
+    if (head != "stages") {
+      if (keys.size() != 1) {
+        static const std::map<std::string, std::string_view> kHow = {
+            {"params", "a parameter is written params.NAME"},
+            {"matrix", "a value of the matrix is written matrix.AXIS"},
+            {"env", "an environment variable is written env.NAME"},
+            {"secrets", "a secret is written secrets.NAME"}};
+        return failed(offset, std::string(kHow.at(head)));
+      }
+      made.name = keys[0];
+      if (head == "matrix") made.kind = Reference::Kind::matrix;
+      if (head == "env") made.kind = Reference::Kind::environment;
+      if (head == "secrets") made.kind = Reference::Kind::secret;
+      return add(std::move(node));
     }
-    if (!param && keys.size() < 2) {
+    if (keys.size() < 2) {
       return failed(offset,
                     "what a stage gives is written stages.NAME.OUTPUT or "
                     "stages.NAME.report.KEY");
     }
-    node.reference.name = keys[0];
-    if (!param && keys[1] == "report") {
-      node.reference.kind = Reference::Kind::report;
-      node.reference.path.assign(keys.begin() + 2, keys.end());
-      if (node.reference.path.empty()) {
+    made.name = keys[0];
+    made.select = std::move(select);
+    if (keys[1] == "report") {
+      made.kind = Reference::Kind::report;
+      made.path.assign(keys.begin() + 2, keys.end());
+      if (made.path.empty()) {
         return failed(offset, "a figure of a report is written stages.NAME.report.KEY");
       }
-    } else if (!param) {
+    } else {
       if (keys.size() != 2) return failed(offset, "an output is written stages.NAME.OUTPUT");
-      node.reference.kind = Reference::Kind::output;
-      node.reference.port = keys[1];
+      made.kind = Reference::Kind::output;
+      made.port = keys[1];
     }
     return add(std::move(node));
   }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <new>
 
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
@@ -16,6 +15,7 @@ namespace apr::pipeline {
 namespace {
 
 constexpr std::size_t kMaxPrinted = 4096;
+constexpr std::uint64_t kMaxLog = std::uint64_t{64} << 20;
 
 /// The programs whose code decides results: ourselves and the core library.
 std::vector<std::string> program_files() {
@@ -73,17 +73,6 @@ std::string shown(const Json& value) {
   return value.is_null() ? "nothing" : value.dump();
 }
 
-/// The first member that differs between two objects.
-std::string changed_member(const Json& before, const Json& now) {
-  for (const auto& [name, value] : now.as_object()) {
-    if (before[name] != value) return name;
-  }
-  for (const auto& [name, value] : before.as_object()) {
-    if (!now.contains(name)) return name;
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<InputUse> Workshop::input(const std::string& path) {
@@ -102,12 +91,14 @@ Result<InputUse> Workshop::input(const std::string& path) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (const auto known = outputs_.find(path); known != outputs_.end()) {
       use.digest = known->second.digest;
+      use.size = known->second.size;
       return use;
     }
   }
   APR_ASSIGN(auto entry, book_.digest_input(path));
   use.digest = entry.digest;
   use.artifact = std::move(entry.artifact);
+  use.size = use.artifact.size();
   use.foreign = true;
   return use;
 }
@@ -176,6 +167,7 @@ Result<PreparedJob> Workshop::prepare(Job job) {
       const JsonArray paths = value->is_array() ? value->as_array() : JsonArray{*value};
       for (const Json& path : paths) {
         APR_ASSIGN(InputUse use, input(path.as_string()));
+        prepared.input_bytes += use.size;
         digests.push_back(use.digest.hex());
         prepared.inputs.push_back(std::move(use));
       }
@@ -217,6 +209,7 @@ Result<PreparedJob> Workshop::prepare(Job job) {
   components.set("parameters", std::move(parameters));
   components.set("inputs", std::move(inputs));
   components.set("outputs", std::move(ports));
+  if (environment_.size() > 0) components.set("environment", environment_);
   prepared.key = sha256(components.dump()).hex();
   prepared.job = std::move(job);
   return prepared;
@@ -234,8 +227,16 @@ std::shared_ptr<std::mutex> Workshop::lock_for(const std::string& key) {
   return entry;
 }
 
-Result<JobResult> Workshop::run(const PreparedJob& job, Progress& progress, unsigned threads,
-                                const std::function<void()>& on_work, std::string& failed_output) {
+void Workshop::set_environment(const Json& environment) {
+  environment_ = Json::object();
+  for (const auto& [name, value] : environment.as_object()) {
+    environment_.set(name, value.is_string() ? Json(sha256(value.as_string()).hex()) : Json());
+  }
+}
+
+Result<JobResult> Workshop::run(const PreparedJob& job, const WorkLimits& limits,
+                                Progress& progress, const std::function<void()>& on_work,
+                                WorkNotes& notes) {
   const std::shared_ptr<std::mutex> mutex = lock_for(job.key);
   const std::lock_guard<std::mutex> lock(*mutex);
   if (auto entry = find(job)) {
@@ -246,7 +247,7 @@ Result<JobResult> Workshop::run(const PreparedJob& job, Progress& progress, unsi
     return result;
   }
   on_work();
-  return execute(job, progress, threads, failed_output);
+  return execute(job, limits, progress, notes);
 }
 
 Status Workshop::check_inputs_unchanged(const PreparedJob& job) const {
@@ -261,68 +262,81 @@ Status Workshop::check_inputs_unchanged(const PreparedJob& job) const {
   return {};
 }
 
-Result<JobResult> Workshop::execute(const PreparedJob& job, Progress& progress, unsigned threads,
-                                    std::string& failed_output) {
+/// Takes secrets out of what was printed, and keeps a copy with the run.
+Status Workshop::keep_texts(const PreparedJob& job, const std::string& work, WorkNotes& notes) {
+  std::string all;
+  for (const char* name : {"out.txt", "notes.txt", "stray.txt"}) {
+    const std::string path = cat(work, "/", name);
+    const bool stray = std::string_view(name) == "stray.txt";
+    APR_ASSIGN(const FileStatus there, file_status(path));
+    if (there.kind == FileKind::missing) continue;
+    auto text = read_file(path, kMaxLog);
+    if (!secrets_.empty() && !text) return std::move(text).error();
+    if (text && !secrets_.empty()) {
+      *text = secrets_.mask_text(*text);
+      APR_TRY(write_flushed(path, *text));
+    }
+    if (text) all += *text;
+    if (stray) remove_all(path);
+  }
+  notes.printed = all.substr(0, kMaxPrinted);
+  if (log_folder_.empty()) return {};
+  APR_TRY(make_folders(log_folder_));
+  std::string name = job.job.label;
+  std::ranges::replace_if(name, [](char c) { return c == '/' || c == ':' || c == ' '; }, '-');
+  for (unsigned attempt = 1; attempt < 1000; ++attempt) {
+    notes.log = cat(log_folder_, "/", name, attempt == 1 ? "" : cat(".", attempt), ".txt");
+    APR_ASSIGN(const FileStatus status, file_status(notes.log));
+    if (status.kind == FileKind::missing) break;
+  }
+  return write_flushed(notes.log, all);
+}
+
+Result<JobResult> Workshop::execute(const PreparedJob& job, const WorkLimits& limits,
+                                    Progress& progress, WorkNotes& notes) {
   const VerbInfo& info = job.job.verb->info();
+  if (executor_ == nullptr) return make_error(ErrorCode::generic, "nothing can be run here");
   APR_ASSIGN(const std::string work, state_.make_temporary_folder(job.key.substr(0, 12)));
   struct Remover {
     const std::string& folder;
     ~Remover() { remove_all(folder); }
   } const remover{work};
 
-  Values values = job.values;
+  WorkOrder order;
+  order.verb = job.job.verb;
+  order.values = Values(secrets_.reveal(job.values.json()));
+  order.folder = work;
+  order.threads = limits.threads;
+  order.timeout_ms = limits.timeout_ms;
   std::vector<std::pair<std::string, std::string>> outputs;
   for (const Param& param : info.params) {
     const auto& ports = job.job.ports;
     if (std::find(ports.begin(), ports.end(), param.name) == ports.end()) continue;
     outputs.emplace_back(param.name, output_file(param));
-    values.set(param.name, join_path(work, outputs.back().second));
+    order.values.set(param.name, join_path(work, outputs.back().second));
   }
-  const std::string out_path = cat(work, "/out.txt");
-  const std::string notes_path = cat(work, "/notes.txt");
   const std::uint64_t start = monotonic_ns();
-  Result<Outcome> outcome = Outcome{};
-  {
-    std::ofstream out(out_path, std::ios::binary);
-    std::ofstream notes(notes_path, std::ios::binary);
-    if (!out || !notes) return make_error(ErrorCode::io, "cannot write here", work);
-    RunContext context{.params = values,
-                       .plugins = plugins_,
-                       .progress = progress,
-                       .out = out,
-                       .notes = notes,
-                       .threads = threads};
-    try {
-      outcome = job.job.verb->run(context);
-    } catch (const std::bad_alloc&) {
-      outcome = make_error(ErrorCode::generic, "out of memory", "",
-                           "run fewer stages at a time with -j 1");
-    } catch (const std::exception& exception) {
-      outcome = make_error(ErrorCode::generic, cat("unexpected failure: ", exception.what()));
-    }
-    out.flush();
-    if (outcome && !out) {
-      outcome = make_error(ErrorCode::io, "what the stage printed could not be written", work,
-                           "is the disk full?");
-    }
-  }
+  WorkDone done = executor_->run(order, progress);
   const double seconds = static_cast<double>(monotonic_ns() - start) / 1e9;
-  if (!outcome || outcome->exit_code != 0) {
-    failed_output = cat(beginning_of(out_path), beginning_of(notes_path));
-  }
-  if (!outcome) return std::move(outcome).error();
+  notes.timed_out = done.timed_out;
+  notes.peak_memory_bytes = done.peak_memory_bytes;
+  notes.cpu_seconds = done.cpu_seconds;
+  APR_TRY(keep_texts(job, work, notes));
+  if (!done.outcome) return secrets_.mask(std::move(done.outcome).error());
+  const Outcome& outcome = *done.outcome;
   JobResult result;
-  result.exit_code = outcome->exit_code;
-  if (outcome->exit_code != 0) {
-    result.entry.report = outcome->report;
-    result.entry.seconds = seconds;
+  result.exit_code = outcome.exit_code;
+  Json report = secrets_.mask(outcome.report);
+  if (outcome.exit_code != 0) {
+    result.entry.report = std::move(report);
+    result.entry.cost.seconds = seconds;
     return result;
   }
   APR_TRY(check_inputs_unchanged(job));
-  Json report = outcome->report;
   replace_in_texts(report, work, cat(state_.cache_folder(), "/", job.key));
   if (!info.reproducible) remove_all(cat(state_.cache_folder(), "/", job.key));
-  APR_ASSIGN(result.entry, cache_.store(job.key, job.components, work, outputs, report, seconds));
+  APR_ASSIGN(result.entry, cache_.store(job.key, job.components, work, outputs, report,
+                                        {seconds, done.cpu_seconds, done.peak_memory_bytes}));
   learn(result.entry);
   return result;
 }
@@ -331,26 +345,45 @@ std::string printed_by(const CacheEntry& entry) {
   return beginning_of(cat(entry.folder, "/out.txt"));
 }
 
+std::vector<KeyDifference> key_differences(const Json& before, const Json& now) {
+  std::vector<KeyDifference> list;
+  const auto whole = [&](std::string_view key, std::string part) {
+    if (before[key] != now[key])
+      list.push_back({std::move(part), shown(before[key]), shown(now[key])});
+  };
+  const auto members = [&](std::string_view key, std::string_view part) {
+    const auto add = [&](const std::string& name) {
+      list.push_back({cat(part, " '", name, "'"), shown(before[key][name]), shown(now[key][name])});
+    };
+    for (const auto& [name, value] : now[key].as_object()) {
+      if (before[key][name] != value) add(name);
+    }
+    for (const auto& [name, value] : before[key].as_object()) {
+      if (!now[key].contains(name)) add(name);
+    }
+  };
+  whole("stage", "verb");
+  whole("version", "version of apr");
+  whole("program", "program");
+  members("parameters", "parameter");
+  members("inputs", "input");
+  members("plugins", "plugin");
+  members("environment", "variable");
+  whole("cpu", "kind of processor");
+  whole("outputs", "wanted outputs");
+  return list;
+}
+
 std::string difference(const Json& before, const Json& now) {
-  if (before == now) return {};
-  if (before["stage"] != now["stage"]) return "another stage is used";
-  if (before["version"] != now["version"] || before["program"] != now["program"]) {
-    return "apr itself changed";
-  }
-  if (before["parameters"] != now["parameters"]) {
-    const std::string name = changed_member(before["parameters"], now["parameters"]);
-    return cat("parameter '", name, "' changed from ", shown(before["parameters"][name]), " to ",
-               shown(now["parameters"][name]));
-  }
-  if (before["inputs"] != now["inputs"]) {
-    return cat("input '", changed_member(before["inputs"], now["inputs"]), "' changed");
-  }
-  if (before["plugins"] != now["plugins"]) {
-    return cat("plugin ", changed_member(before["plugins"], now["plugins"]), " changed");
-  }
-  if (before["cpu"] != now["cpu"]) return "another kind of processor";
-  if (before["outputs"] != now["outputs"]) return "other outputs are wanted";
-  return "something else changed";
+  const auto list = key_differences(before, now);
+  if (list.empty()) return before == now ? "" : "something else changed";
+  const KeyDifference& first = list.front();
+  if (first.part == "verb") return "another stage is used";
+  if (first.part == "program" || first.part == "version of apr") return "apr itself changed";
+  if (first.part == "kind of processor") return "another kind of processor";
+  if (first.part == "wanted outputs") return "other outputs are wanted";
+  if (!first.part.starts_with("parameter")) return cat(first.part, " changed");
+  return cat(first.part, " changed from ", first.before, " to ", first.now);
 }
 
 }  // namespace apr::pipeline

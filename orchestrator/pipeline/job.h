@@ -18,6 +18,8 @@
 #include "core/plugin/host.h"
 #include "orchestrator/pipeline/cache.h"
 #include "orchestrator/pipeline/content.h"
+#include "orchestrator/pipeline/executor.h"
+#include "orchestrator/pipeline/secrets.h"
 #include "orchestrator/stages/verb.h"
 
 namespace apr::pipeline {
@@ -33,6 +35,7 @@ struct InputUse {
   std::string path;
   Digest digest;
   Artifact artifact;
+  std::uint64_t size = 0;
   bool foreign = false;  ///< not an output of a stage: it goes into the lock file
 };
 
@@ -47,8 +50,24 @@ struct PreparedJob {
   Values values;  ///< checked and complete except for outputs
   std::vector<InputUse> inputs;
   std::vector<PluginUse> plugins;
+  std::uint64_t input_bytes = 0;
   Json components;
   std::string key;
+};
+
+/// How a job is run; none of it decides the result.
+struct WorkLimits {
+  unsigned threads = 0;
+  std::optional<std::uint64_t> timeout_ms;
+};
+
+/// What a job that really ran left beside its result. Filled in on failure, too.
+struct WorkNotes {
+  std::string printed;  ///< the beginning of what a failed one printed
+  std::string log;      ///< file with all it printed; empty if it did not run
+  bool timed_out = false;
+  std::uint64_t peak_memory_bytes = 0;
+  double cpu_seconds = 0;
 };
 
 struct JobResult {
@@ -60,8 +79,19 @@ struct JobResult {
 /// Everything jobs share. Safe to use from many threads.
 class Workshop {
  public:
-  Workshop(PluginHost& plugins, State& state)
-      : plugins_(plugins), state_(state), book_(state.digest_file()), cache_(state) {}
+  /// Without an executor nothing can be run, only looked up.
+  Workshop(PluginHost& plugins, State& state, Executor* executor = nullptr)
+      : plugins_(plugins),
+        state_(state),
+        executor_(executor),
+        book_(state.digest_file()),
+        cache_(state) {}
+
+  /// Before any job: values of secrets, variables that stages see, and where logs go.
+  void set_secrets(Secrets secrets) { secrets_ = std::move(secrets); }
+  void set_environment(const Json& environment);
+  void set_log_folder(std::string folder) { log_folder_ = std::move(folder); }
+  const Secrets& secrets() const { return secrets_; }
 
   /// Digests of inputs and plugins, and the key.
   Result<PreparedJob> prepare(Job job);
@@ -70,10 +100,9 @@ class Workshop {
   std::optional<CacheEntry> find(const PreparedJob& job) const;
 
   /// From the cache, or by running the stage, which `on_work` is told. Equal jobs at the same time
-  /// run once. What the stage prints is in entry.folder/out.txt; a failed one leaves it in
-  /// `failed_output`.
-  Result<JobResult> run(const PreparedJob& job, Progress& progress, unsigned threads,
-                        const std::function<void()>& on_work, std::string& failed_output);
+  /// run once.
+  Result<JobResult> run(const PreparedJob& job, const WorkLimits& limits, Progress& progress,
+                        const std::function<void()>& on_work, WorkNotes& notes);
 
   /// Digest of an input that may be a stage's output.
   Result<InputUse> input(const std::string& path);
@@ -87,8 +116,9 @@ class Workshop {
   PluginHost& plugins() { return plugins_; }
 
  private:
-  Result<JobResult> execute(const PreparedJob& job, Progress& progress, unsigned threads,
-                            std::string& failed_output);
+  Result<JobResult> execute(const PreparedJob& job, const WorkLimits& limits, Progress& progress,
+                            WorkNotes& notes);
+  Status keep_texts(const PreparedJob& job, const std::string& work, WorkNotes& notes);
   Status check_inputs_unchanged(const PreparedJob& job) const;
   std::shared_ptr<std::mutex> lock_for(const std::string& key);
   Result<PluginUse> plugin(const std::string& kind, const std::string& id);
@@ -96,6 +126,10 @@ class Workshop {
 
   PluginHost& plugins_;
   State& state_;
+  Executor* executor_;
+  Secrets secrets_;
+  Json environment_;  ///< digests of the variables' values
+  std::string log_folder_;
   DigestBook book_;
   Cache cache_;
   std::mutex mutex_;
@@ -108,8 +142,16 @@ class Workshop {
 /// The beginning of what a stage printed, or an empty text.
 std::string printed_by(const CacheEntry& entry);
 
-/// "parameter 'quantize' changed from \"int8\" to \"int4\"", "input 'model' changed", …; empty if
-/// equal.
+/// One part of a key that differs: "parameter 'quantize'", "\"int8\"", "\"int4\"".
+struct KeyDifference {
+  std::string part;
+  std::string before;
+  std::string now;
+};
+std::vector<KeyDifference> key_differences(const Json& before, const Json& now);
+
+/// The first difference in words: "parameter 'quantize' changed from \"int8\" to \"int4\"", "input
+/// 'model' changed", …; empty if equal.
 std::string difference(const Json& before, const Json& now);
 
 }  // namespace apr::pipeline

@@ -66,9 +66,13 @@ Result<PlaceLock> PlaceLock::take(const State& state) {
 }
 
 Status publish_json(const Json& json, const std::string& target) {
+  return publish_text(json.dump(2) + "\n", target);
+}
+
+Status publish_text(std::string_view text, const std::string& target) {
+  APR_TRY(make_folders(parent_path(target)));
   const std::string fresh = temporary_name(target);
   remove_all(fresh);
-  std::string text = json.dump(2) + "\n";
   if (const auto there = read_file(target, text.size()); there && *there == text) return {};
   APR_TRY(write_flushed(fresh, text));
   if (std::rename(fresh.c_str(), target.c_str()) != 0) return failed("put in place", target);

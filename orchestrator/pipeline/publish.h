@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "core/base/result.h"
 #include "orchestrator/pipeline/cache.h"
@@ -22,6 +23,8 @@ Result<bool> publish(const Output& output, const std::string& target, const std:
 /// Writes JSON beside the pipeline: like publish(), it leaves nothing for ever if the process is
 /// killed.
 Status publish_json(const Json& json, const std::string& target);
+/// The same for a text; makes the folder if need be.
+Status publish_text(std::string_view text, const std::string& target);
 
 /// Held while final places are written: by one process and thread at a time for each state folder.
 class PlaceLock {

@@ -3,19 +3,13 @@
 #include <algorithm>
 
 #include "core/base/cat.h"
+#include "orchestrator/pipeline/checker.h"
 #include "orchestrator/pipeline/gate_kinds.h"
+#include "orchestrator/pipeline/secrets.h"
 #include "orchestrator/pipeline/values.h"
 
 namespace apr::pipeline {
 namespace {
-
-const Param* find_by_name(const std::vector<Param>& params, std::string_view name) {
-  const auto found = std::find_if(params.begin(), params.end(), [&](const Param& param) {
-    return param.name == name ||
-           std::find(param.aliases.begin(), param.aliases.end(), name) != param.aliases.end();
-  });
-  return found == params.end() ? nullptr : &*found;
-}
 
 Json with_paths(const Param& param, Json value, const std::string& folder) {
   if (param.role != ParamRole::input) return value;
@@ -27,41 +21,58 @@ Json with_paths(const Param& param, Json value, const std::string& folder) {
 }
 
 /// Values that can be known without running anything; an error means they cannot.
-Result<Json> value_without_stages(const YamlNode& node, const Json& params, std::string_view file) {
-  return evaluate(
-      node,
-      [&](const Reference& reference) -> Result<Json> {
-        if (reference.kind == Reference::Kind::param && params.contains(reference.name)) {
-          return params[reference.name];
-        }
-        return make_error(ErrorCode::generic, "not known yet");
-      },
-      file);
+Expression::Lookup lookup_before(const Pipeline& pipeline, const ParamValues& params,
+                                 const StageSpec& stage) {
+  return make_lookup(pipeline, params, stage.matrix,
+                     [](std::size_t) -> const StageFacts* { return nullptr; });
+}
+
+/// What one stage gives for a reference.
+Result<Json> value_of(const StageFacts& stage, const std::string& name,
+                      const Reference& reference) {
+  if (stage.skipped) return Json();
+  if (reference.kind == Reference::Kind::output) {
+    std::string path = stage.output(reference.port);
+    if (!path.empty()) return Json(std::move(path));
+    return make_error(ErrorCode::generic, cat(reference.to_string(), " was not made"));
+  }
+  const Json* value = find_in_report(stage.report, reference.path);
+  if (value != nullptr) return *value;
+  std::vector<std::string> keys;
+  for (const auto& [key, ignored] : stage.report.as_object()) keys.push_back(key);
+  return make_error(ErrorCode::usage,
+                    cat("the report of stage '", name, "' has no '", reference.to_string(), "'"),
+                    "", suggestion(reference.path.front(), keys, "keys"));
 }
 
 }  // namespace
 
-Expression::Lookup make_lookup(const Json& params, FactsOf facts) {
-  return [&params, facts = std::move(facts)](const Reference& reference) -> Result<Json> {
-    if (reference.kind == Reference::Kind::param) return params[reference.name];
-    const StageFacts* stage = facts(reference.name);
-    if (stage == nullptr) {
-      return make_error(ErrorCode::generic, cat("stage '", reference.name, "' has no results yet"));
+Expression::Lookup make_lookup(const Pipeline& pipeline, const ParamValues& params,
+                               const Json& matrix, FactsOf facts) {
+  return [&pipeline, &params, &matrix,
+          facts = std::move(facts)](const Reference& reference) -> Result<Json> {
+    if (reference.kind == Reference::Kind::param) {
+      if (params.values.contains(reference.name)) return params.values[reference.name];
+      return make_error(ErrorCode::usage, cat("parameter '", reference.name, "' has no value"));
     }
-    if (stage->skipped) return Json();
-    if (reference.kind == Reference::Kind::output) {
-      std::string path = stage->output(reference.port);
-      if (!path.empty()) return Json(std::move(path));
-      return make_error(ErrorCode::generic, cat(reference.to_string(), " was not made"));
+    if (reference.kind == Reference::Kind::matrix) return matrix[reference.name];
+    if (reference.kind == Reference::Kind::environment) return params.environment[reference.name];
+    if (reference.kind == Reference::Kind::secret) return Json(secret_placeholder(reference.name));
+    Problem problem;
+    const auto selection = pipeline.select(reference, matrix, problem);
+    if (!selection) return make_error(ErrorCode::usage, problem.message, "", problem.hint);
+    Json list = Json::array();
+    for (const std::size_t index : selection->stages) {
+      const StageFacts* stage = facts(index);
+      const std::string& name = pipeline.stages[index].name;
+      if (stage == nullptr) {
+        return make_error(ErrorCode::generic, cat("stage '", name, "' has no results yet"));
+      }
+      APR_ASSIGN(Json value, value_of(*stage, name, reference));
+      if (!selection->list) return value;
+      if (!value.is_null()) list.push_back(std::move(value));
     }
-    const Json* value = find_in_report(stage->report, reference.path);
-    if (value != nullptr) return *value;
-    std::vector<std::string> keys;
-    for (const auto& [key, ignored] : stage->report.as_object()) keys.push_back(key);
-    return make_error(
-        ErrorCode::usage,
-        cat("the report of stage '", reference.name, "' has no '", reference.to_string(), "'"), "",
-        suggestion(reference.path.front(), keys, "keys"));
+    return list;
   };
 }
 
@@ -150,38 +161,36 @@ Result<Json> resolve_gate(const Pipeline& pipeline, const CheckedStage& stage, c
 }
 
 std::vector<ForeignInput> foreign_inputs(const Pipeline& pipeline, const CheckedPipeline& checked,
-                                         const Json& params) {
+                                         const ParamValues& params) {
   std::vector<ForeignInput> inputs;
-  const auto add = [&](const Param& param, const Setting& setting, const std::string& stage) {
+  const auto add = [&](const Param& param, const Setting& setting, const StageSpec& stage) {
     if (param.role != ParamRole::input) return;
-    const auto value = value_without_stages(setting.value, params, pipeline.file);
+    const auto value =
+        evaluate(setting.value, lookup_before(pipeline, params, stage), pipeline.file);
     if (!value || value->is_null()) return;
     const Json paths = with_paths(param, *value, pipeline.folder);
     const JsonArray list = paths.is_array() ? paths.as_array() : JsonArray{paths};
-    for (const Json& path : list) inputs.push_back({path.as_string(), setting.value.at, stage});
+    for (const Json& path : list) {
+      inputs.push_back({path.as_string(), setting.value.at, stage.name});
+    }
   };
   for (const CheckedStage& stage : checked.stages) {
     if (stage.spec->when) {
       // A stage that certainly will not run needs nothing.
       const auto wanted = evaluate_condition(
-          *stage.spec->when,
-          [&](const Reference& reference) -> Result<Json> {
-            if (reference.kind == Reference::Kind::param) return params[reference.name];
-            return make_error(ErrorCode::generic, "not known yet");
-          },
-          pipeline.file);
+          *stage.spec->when, lookup_before(pipeline, params, *stage.spec), pipeline.file);
       if (wanted && !*wanted) continue;
     }
     for (const Setting& setting : stage.spec->with) {
       const Param* param = find_by_name(stage.verb->info().params, setting.name);
-      if (param != nullptr) add(*param, setting, stage.spec->name);
+      if (param != nullptr) add(*param, setting, *stage.spec);
     }
     for (const GateSpec& gate : stage.spec->gates) {
       const GateKind* kind = find_gate_kind(gate.kind);
       if (kind == nullptr) continue;
       for (const Setting& setting : gate.settings) {
         const Param* param = kind->find(setting.name);
-        if (param != nullptr) add(*param, setting, stage.spec->name);
+        if (param != nullptr) add(*param, setting, *stage.spec);
       }
     }
   }

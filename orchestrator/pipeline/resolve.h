@@ -15,12 +15,15 @@ namespace apr::pipeline {
 
 /// Values of references, given what stages gave. A skipped stage's are null.
 struct StageFacts {
-  bool skipped = false;
+  bool skipped = false;  ///< or failed, and that is allowed
   Json report;
   std::function<std::string(std::string_view port)> output;  ///< path of an output; empty if none
 };
-using FactsOf = std::function<const StageFacts*(std::string_view stage)>;
-Expression::Lookup make_lookup(const Json& params, FactsOf facts);
+/// By index; nullptr while they are not known.
+using FactsOf = std::function<const StageFacts*(std::size_t stage)>;
+/// The arguments must outlive the result.
+Expression::Lookup make_lookup(const Pipeline& pipeline, const ParamValues& params,
+                               const Json& matrix, FactsOf facts);
 
 struct ResolvedStage {
   bool skip = false;
@@ -44,6 +47,6 @@ struct ForeignInput {
   std::string stage;
 };
 std::vector<ForeignInput> foreign_inputs(const Pipeline& pipeline, const CheckedPipeline& checked,
-                                         const Json& params);
+                                         const ParamValues& params);
 
 }  // namespace apr::pipeline

@@ -10,29 +10,21 @@
 #include "orchestrator/pipeline/check.h"
 #include "orchestrator/pipeline/job.h"
 #include "orchestrator/pipeline/lock_file.h"
+#include "orchestrator/pipeline/observer.h"
 #include "orchestrator/pipeline/run_result.h"
 #include "orchestrator/pipeline/state.h"
 
 namespace apr::pipeline {
 
-/// Shows a run while it goes on. Called from many threads.
-class Observer {
- public:
-  virtual ~Observer() = default;
-  virtual void started(const StageResult& stage) = 0;
-  /// Something is not in the cache: a verb runs, for the stage itself or for one of its gates.
-  virtual void working(const std::string& stage, std::string_view what) = 0;
-  virtual void progress(const std::string& stage, std::string_view what, std::uint64_t done,
-                        std::uint64_t total) = 0;
-  virtual void finished(const StageResult& stage) = 0;
-};
-
 struct RunOptions {
   unsigned jobs = 0;        ///< stages at a time; 0: one per processor
+  unsigned threads = 0;     ///< for all of them together; 0: the pipeline's, or one per processor
   bool force = false;       ///< replace foreign files at the places of outputs
   bool keep_going = false;  ///< after a failure, go on with what does not depend on it
   bool locked = false;      ///< refuse any difference from the lock file
   std::string lock_file;    ///< where the lock is; empty: none is written
+  bool gates = true;        ///< false: results only, for a rebuild that is compared
+  bool publish = true;
 };
 
 struct RunRequest {
@@ -41,6 +33,7 @@ struct RunRequest {
   const ParamValues& params;
   const VerbTable& verbs;
   RunOptions options;
+  Executor* executor = nullptr;  ///< nullptr: stages run in this process
 };
 
 /// An Error means that nothing was started; failures of stages are in the result.

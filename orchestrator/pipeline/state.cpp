@@ -77,10 +77,46 @@ Status flush_folder(const std::string& path) {
   return {};
 }
 
+Result<UseLock> UseLock::shared(const std::string& folder) {
+  UseLock lock;
+  const std::string path = cat(folder, "/use.lock");
+  lock.descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (lock.descriptor_ < 0) return failed("open", path);
+  while (::flock(lock.descriptor_, LOCK_SH) != 0) {
+    if (errno != EINTR) return failed("lock", path);
+  }
+  return lock;
+}
+
+Result<UseLock> UseLock::exclusive(const std::string& folder) {
+  UseLock lock;
+  const std::string path = cat(folder, "/use.lock");
+  lock.descriptor_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (lock.descriptor_ < 0) {
+    return make_error(ErrorCode::not_found, "there is no state folder", folder,
+                      "nothing has been run here, or name the folder with --state");
+  }
+  if (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    return make_error(ErrorCode::validation, "a run is using this state folder", folder,
+                      "wait until it is done");
+  }
+  return lock;
+}
+
+UseLock& UseLock::operator=(UseLock&& other) noexcept {
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+UseLock::~UseLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
 State::State(State&& other) noexcept
     : folder_(std::move(other.folder_)),
       owner_(std::move(other.owner_)),
       lock_(other.lock_),
+      use_(std::move(other.use_)),
       temporaries_(other.temporaries_.load()) {
   other.lock_ = -1;
 }
@@ -109,6 +145,7 @@ Result<State> State::open(std::string folder) {
       return error;
     }
   }
+  APR_ASSIGN(state.use_, UseLock::shared(state.folder_));
   state.remove_leftovers();
   APR_TRY(state.take_owner());
   return state;
@@ -179,6 +216,11 @@ Result<std::string> State::make_run() {
     if (errno != EEXIST) return failed("make the folder", path);
   }
   return make_error(ErrorCode::io, "too many runs in one second", folder_);
+}
+
+Json State::run(std::string_view id) const {
+  if (id.empty() || id.find('/') != std::string_view::npos || id.starts_with('.')) return {};
+  return read_json(cat(run_folder(id), "/run.json"));
 }
 
 Json State::last_run(std::string_view pipeline) const {

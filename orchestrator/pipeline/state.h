@@ -19,6 +19,22 @@
 
 namespace apr::pipeline {
 
+/// Held, shared, by every process that runs something with a state folder; alone by one that
+/// removes results. Goes with its process, however that ends.
+class UseLock {
+ public:
+  UseLock() = default;
+  static Result<UseLock> shared(const std::string& folder);
+  /// An error if anybody uses the folder.
+  static Result<UseLock> exclusive(const std::string& folder);
+  UseLock(UseLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
+  UseLock& operator=(UseLock&& other) noexcept;
+  ~UseLock();
+
+ private:
+  int descriptor_ = -1;
+};
+
 class State {
  public:
   /// Makes the folder if need be, takes an owner's lock and removes what dead owners left.
@@ -40,6 +56,8 @@ class State {
 
   /// A new run's id, greater than those before; its folder exists.
   Result<std::string> make_run();
+  /// The record of a run, or null.
+  Json run(std::string_view id) const;
   /// The newest run of a pipeline, or null.
   Json last_run(std::string_view pipeline) const;
   /// True while the process that took this owner's name lives.
@@ -61,6 +79,7 @@ class State {
   std::string folder_;
   std::string owner_;
   int lock_ = -1;
+  UseLock use_;
   std::atomic<unsigned> temporaries_{0};
 };
 

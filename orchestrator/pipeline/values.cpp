@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <filesystem>
 
 #include "core/base/cat.h"
@@ -21,7 +22,11 @@ Result<Json> evaluate(const YamlNode& node, const Expression::Lookup& lookup,
     for (const YamlNode& item : node.items) {
       APR_ASSIGN(Json value, evaluate(item, lookup, file));
       if (value.is_null()) return Json();
-      list.push_back(std::move(value));
+      if (!value.is_array()) {
+        list.push_back(std::move(value));
+        continue;
+      }
+      for (const Json& inner : value.as_array()) list.push_back(inner);  // of `stages.x[*]`
     }
     return list;
   }
@@ -107,6 +112,28 @@ std::string resolve_path(std::string_view path, std::string_view folder) {
   return text;
 }
 
+Result<std::string> output_place(const Pipeline& pipeline, const OutputSpec& output) {
+  Problem problem;
+  const auto to = TextTemplate::parse(output.to, problem);
+  if (!to) return make_error(ErrorCode::usage, problem.message, "", problem.hint);
+  const StageSpec* stage = pipeline.find_stage(output.stage);
+  APR_ASSIGN(const Json place, to->evaluate([&](const Reference& reference) -> Result<Json> {
+    if (stage == nullptr || reference.kind != Reference::Kind::matrix) {
+      return make_error(ErrorCode::usage, "'to' must be a plain path", "",
+                        "only ${matrix.AXIS} can stand in it, where 'from' is "
+                        "\"${stages.NAME[*].OUTPUT}\"");
+    }
+    for (const MatrixValue& value : stage->combination) {
+      if (value.axis == reference.name) return Json(value.label);
+    }
+    std::vector<std::string> axes;
+    for (const MatrixValue& value : stage->combination) axes.push_back(value.axis);
+    return make_error(ErrorCode::usage, cat("the matrix has no axis '", reference.name, "'"), "",
+                      suggestion(reference.name, axes, "axes"));
+  }));
+  return resolve_path(place.as_string(), pipeline.folder);
+}
+
 std::string current_folder() {
   std::error_code failed;
   const auto path = std::filesystem::current_path(failed);
@@ -141,6 +168,10 @@ Result<ParamValues> param_values(const Pipeline& pipeline, const std::vector<std
     }
     given.set(name, *std::move(value));
     result.given.set(name, text);
+  }
+  for (const Name& name : pipeline.environment) {
+    const char* value = std::getenv(name.text.c_str());
+    result.environment.set(name.text, value == nullptr ? Json() : Json(value));
   }
   for (const ParamSpec& spec : pipeline.params) {
     const std::string& name = spec.param.name;

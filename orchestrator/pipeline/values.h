@@ -27,6 +27,9 @@ Result<bool> evaluate_condition(const YamlNode& node, const Expression::Lookup& 
 /// A member of a report: keys of objects, indexes of lists. nullptr if it is not there.
 const Json* find_in_report(const Json& report, const std::vector<std::string>& path);
 
+/// Where an output goes: absolute, `${matrix.AXIS}` replaced by the label of its stage.
+Result<std::string> output_place(const Pipeline& pipeline, const OutputSpec& output);
+
 /// True for "hf://model" and the like.
 bool has_scheme(std::string_view path);
 /// `path` as it stands in the file, made absolute; what has a scheme stays as it is.
@@ -40,7 +43,8 @@ std::string current_folder();
 struct ParamValues {
   Json values = Json::object();  ///< checked, paths absolute
   Json given = Json::object();  ///< what was set, as text, paths absolute: enough to repeat the run
-  std::vector<std::string> missing;  ///< parameters that have neither default nor value
+  Json environment = Json::object();  ///< what `env` allows: texts, null where unset
+  std::vector<std::string> missing;   ///< parameters that have neither default nor value
 };
 Result<ParamValues> param_values(const Pipeline& pipeline, const std::vector<std::string>& sets,
                                  std::string_view folder);

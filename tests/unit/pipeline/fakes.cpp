@@ -13,6 +13,7 @@
 
 #include "core/base/cat.h"
 #include "core/platform/file.h"
+#include "orchestrator/pipeline/state.h"
 
 using namespace apr;
 using namespace apr::pipeline;
@@ -172,6 +173,45 @@ Result<Outcome> meet(RunContext& context) {
   return Outcome{};
 }
 
+/// Fails with `code` as long as the counter file has fewer than `times` letters.
+Result<Outcome> flaky(RunContext& context) {
+  const std::string counter = context.params.text("counter");
+  const auto before = read_file(counter, 1 << 20);
+  const std::string now = (before ? *before : "") + "x";
+  APR_TRY(write_flushed(counter, now));
+  if (now.size() <= static_cast<std::size_t>(context.params.integer("times"))) {
+    return make_error(static_cast<ErrorCode>(context.params.integer("code")), "not yet");
+  }
+  APR_TRY(put(context.params.text("output"), "done"));
+  return Outcome{};
+}
+
+Result<Outcome> gather(RunContext& context) {
+  std::string all;
+  for (const std::string& path : context.params.texts("models")) {
+    APR_ASSIGN(const std::string one, read_file(path, 1 << 20));
+    all += one + ";";
+  }
+  APR_TRY(put(context.params.text("output"), all));
+  Outcome outcome;
+  outcome.report.set("count", std::uint64_t{context.params.texts("models").size()});
+  return outcome;
+}
+
+/// Says what it was given, everywhere a stage can say something.
+Result<Outcome> tell(RunContext& context) {
+  const std::string& text = context.params.text("text");
+  context.out << "out " << text << "\n";
+  context.notes << "note " << text << "\n";
+  if (context.params.flag("fail")) {
+    return make_error(ErrorCode::io, "cannot use " + text, text, "not " + text);
+  }
+  Outcome outcome;
+  outcome.report.set("heard", text);
+  outcome.report.set("length", std::uint64_t{text.size()});
+  return outcome;
+}
+
 Result<Outcome> eval(RunContext& context) {
   APR_ASSIGN(const std::string model, contents(context, "model"));
   APR_ASSIGN(const std::string data, contents(context, "dataset"));
@@ -245,6 +285,13 @@ std::vector<std::unique_ptr<Verb>> make_all() {
   add(std::move(clock), time);
   add(info("wait", {input("first", false)}), wait);
   add(info("meet", {text("who", true), output()}), meet);
+  Param fails = param("fail", ParamType::boolean, ParamRole::plain, false);
+  add(info("flaky", {text("counter", true),
+                     param("times", ParamType::integer, ParamRole::plain, true), code, output()}),
+      flaky);
+  add(info("gather", {param("models", ParamType::texts, ParamRole::input, true), output()}),
+      gather);
+  add(info("tell", {text("text", true), fails}), tell);
   Param window = param("window", ParamType::integer, ParamRole::plain, false);
   add(info("eval", {input("model"), input("dataset"), input("against", false), window},
            {"perplexity"}),
@@ -327,6 +374,7 @@ Ran run(const Folder& folder, const std::string& yaml, const std::vector<std::st
     return ran;
   }
   ran.result = *std::move(result);
+  ran.run = state->run(ran.result.id);
   for (const StageResult& stage : ran.result.stages) {
     ran.states += cat(ran.states.empty() ? "" : " ", stage.name, ":", name_of(stage.state));
   }

@@ -14,9 +14,10 @@ namespace fakes {
 
 /// write {text, times, threads} -> output; join {first, second?, suffix} -> output; pair {first} ->
 /// a folder; count {model} -> report {letters, nothing}; fail {code, after?}; time {} -> output,
-/// not reproducible; wait {first?} -> runs until interrupted; talk {} (not a stage); test-model and
-/// eval with the interface of the real ones: perplexity is 1 + the share of 'x' in the file, "nan"
-/// makes it NaN; mean_kld is the share of differing bytes.
+/// not reproducible; wait {first?} -> runs until interrupted; flaky
+/// {counter, times, code}; gather {models} -> output; tell {text, fail?}; talk {} (not a stage);
+/// test-model and eval with the interface of the real ones: perplexity is 1 + the share of 'x' in
+/// the file, "nan" makes it NaN; mean_kld is the share of differing bytes.
 apr::pipeline::VerbTable verbs();
 
 /// How often any stage's run() was called.
@@ -53,6 +54,7 @@ struct Ran {
   std::optional<apr::Error> refused;  ///< nothing was started
   apr::pipeline::RunResult result;
   std::string states;  ///< "a:ran b:cached"
+  apr::Json run;       ///< run.json
   const apr::pipeline::StageResult& stage(std::string_view name) const;
 };
 /// Runs a pipeline text as if it stood in `folder`/p.yaml, with the state in `folder`/.apr.

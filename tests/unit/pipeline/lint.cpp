@@ -58,13 +58,173 @@ TEST_CASE("Unknown keys are refused with a suggestion") {
 }
 
 TEST_CASE("What comes later is refused by name") {
+  CHECK(errors("policy: {}\n" + after_a("")) ==
+        Lines{"1:1 'policy' of the pipeline is not supported yet | remove it"});
+  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, env: [A]}\n")) ==
+        Lines{"6:37 'env' of stage 'b' is not supported yet | remove it"});
+}
+
+TEST_CASE("How a stage is run is checked") {
+  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 2, delay: 5s, on: io}, "
+                       "timeout: 90s,\n      allow_failure: true, resources: {memory: 1GiB, "
+                       "threads: 2}}\n"))
+            .empty());
   CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {max: 2}}\n")) ==
-        Lines{"6:37 'retry' of stage 'b' is not supported yet | remove it"});
-  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, matrix: {a: [1]}}\n")) ==
-        Lines{"6:37 'matrix' of stage 'b' is not supported yet | remove it"});
-  CHECK(errors("defaults: {timeout: 1h, seed: x}\n" + after_a("")) ==
-        Lines{"1:12 'timeout' of defaults is not supported yet | remove it",
+        Lines{"6:44 'retry' of stage 'b' lacks 'count' | how often to try again: count: 2",
+              "6:44 'retry' of stage 'b' lacks 'on' | name the failures that may pass by "
+              "themselves: on: [timeout, io, network, load, inference, generic]",
+              "6:45 unknown key 'max' in 'retry' of stage 'b' | known keys: count, delay, on"});
+  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 99, on: [oi, "
+                       "validation]}}\n")) ==
+        Lines{"6:52 'count' of 'retry' of stage 'b' must be an integer between 1 and 10",
+              "6:61 'oi' is not something to try again after | did you mean 'io'?",
+              "6:65 'validation' is not something to try again after | known causes: timeout, io, "
+              "network, load, inference, generic"});
+  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, timeout: 90, allow_failure: maybe, "
+                       "resources: {memory: much, threads: 0, disk: 1GiB}}\n")) ==
+        Lines{"6:46 'timeout' of stage 'b' must be a duration, not an integer | write a number and "
+              "its unit: 500ms, 90s, 5m, 2h",
+              "6:65 'allow_failure' of stage 'b' must be true or false, not a text",
+              "6:92 'memory' of 'resources' of stage 'b' must be a size | write for example 512MiB "
+              "or 8GiB",
+              "6:107 'threads' of 'resources' of stage 'b' must be an integer between 1 and 4096",
+              "6:110 unknown key 'disk' in 'resources' of stage 'b' | known keys: memory, "
+              "threads"});
+  CHECK(errors("defaults: {timeout: 1d, seed: x}\n" + after_a("")) ==
+        Lines{"1:21 'timeout' of defaults must be a duration, not '1d' | write a number and its "
+              "unit: 500ms, 90s, 5m, 2h",
               "1:31 'seed' must be an integer, not a text"});
+}
+
+TEST_CASE("A matrix is checked") {
+  const auto matrix = [](const std::string& text) {
+    return errors(after_a("  b: {uses: write, with: {text: x}, matrix: " + text + "}\n"));
+  };
+  CHECK(matrix("{a: [1, 2], b: [x, y], exclude: [{a: 1, b: x}], include: [{a: 3, b: x}, {a: 2, c: "
+               "true}]}")
+            .empty());
+  CHECK(matrix("[1]") == Lines{"6:45 'matrix' of stage 'b' must be a map, not a list | write for "
+                               "example: matrix: {scheme: [q8_0, q4_0]}"});
+  CHECK(matrix("{}") == Lines{"6:45 the matrix of stage 'b' has no axis | write for example: "
+                              "matrix: {scheme: [q8_0, q4_0]}"});
+  CHECK(matrix("{a: x}") == Lines{"6:49 axis 'a' of the matrix of stage 'b' must be a list of "
+                                  "values | write for example: a: [a, b]"});
+  CHECK(matrix("{a: [x, x]}") == Lines{"6:53 axis 'a' has the value x twice"});
+  CHECK(matrix("{a: ['${params.x}']}") ==
+        Lines{"6:50 a value of the matrix of stage 'b' holds a reference | which stages there are "
+              "must be known before the run: write plain values"});
+  CHECK(matrix("{a: [[1]]}") == Lines{"6:50 a value of the matrix of stage 'b' must be a text, a "
+                                      "number, true or false, not a list"});
+  CHECK(matrix("{a: [x], exclude: [{a: y}]}") ==
+        Lines{"6:64 this excludes nothing | no combination has these values"});
+  CHECK(matrix("{a: [x], exclude: [{a: x}]}") ==
+        Lines{"6:45 the matrix of stage 'b' has no combination left | exclude fewer"});
+  CHECK(matrix("{abc: [x], exclude: [{abd: x}]}") ==
+        Lines{"6:67 the matrix of stage 'b' has no axis 'abd' | did you mean 'abc'?"});
+  CHECK(matrix("{a: [x], include: [{a: x}]}") ==
+        Lines{"6:64 this combination is there already | remove it"});
+  CHECK(matrix("{a: [x], b: [y], include: [{a: z}]}") ==
+        Lines{"6:72 this combination lacks 'b' | a combination more needs a value for every axis"});
+  std::string many = "{a: [0";
+  for (int i = 1; i < 20; ++i) many += "," + std::to_string(i);
+  CHECK(matrix(many + "], b" + many.substr(2) + "]}") ==
+        Lines{"6:45 the matrix of stage 'b' has more than 256 combinations | leave out values"});
+}
+
+TEST_CASE("References to stages with a matrix name a combination") {
+  const auto use = [](const std::string& reference) {
+    return errors(after_a("  m: {uses: write, with: {text: '${matrix.t}'}, matrix: {t: [x, y]}}\n"
+                          "  c: {uses: count, with: {model: '${stages.") +
+                  reference + ".output}'}}\n");
+  };
+  CHECK(use("m[x]").empty());
+  CHECK(use("m") == Lines{"7:37 stage 'm' has a matrix, so it is 2 stages | say which: m[x], or "
+                          "all of them: m[*]"});
+  CHECK(use("m[z]") == Lines{"7:37 the matrix of 'm' has no combination stages.m[z].output | there "
+                             "are: m[x], m[y]"});
+  CHECK(use("m[*]") == Lines{"7:34 stage 'c': 'model' takes one value, not a list | name one "
+                             "combination instead of *"});
+  CHECK(use("m[x,y]") == Lines{"7:37 stage 'm' has 1 axes (t), not 2 | write for example m[x], or "
+                               "m[*]"});
+  CHECK(use("a[x]") == Lines{"7:37 stage 'a' has no matrix | leave out the brackets"});
+  CHECK(use("m[matrix.t]") == Lines{"7:37 there is no matrix.t here | there are no axes"});
+  CHECK(use("m[]") == Lines{"7:46 a value of the matrix is missing between the brackets | write a "
+                            "value, matrix.AXIS, or * for all"});
+  CHECK(use("m[x") == Lines{"7:54 a ']' is missing | stages.NAME[VALUE].OUTPUT"});
+  CHECK(errors(after_a("  c: {uses: write, with: {text: '${matrix.t}'}}\n")) ==
+        Lines{"6:36 there is no matrix.t here | only a stage with 'matrix' has such values"});
+  CHECK(errors(after_a("  c: {uses: write, with: {text: '${matrix.s}'}, matrix: {t: [x]}}\n")) ==
+        Lines{"6:36 the matrix has no 's' | did you mean 't'?"});
+  CHECK(errors(after_a("  m: {uses: write, with: {text: x}, matrix: {t: [x, y]}}\n"
+                       "  c: {uses: count, with: {model: f}, needs: ['m[z]']}\n")) ==
+        Lines{"7:46 there is no stage 'm[z]' | there is for example m[x]; m alone means all of "
+              "them"});
+}
+
+TEST_CASE("Outputs of a matrix have a place for each combination") {
+  const auto output = [](const std::string& to) {
+    return errors(after_a("  m: {uses: write, with: {text: '${matrix.t}'}, matrix: {t: [x, y]}}\n"
+                          "outputs:\n  o: {from: '${stages.m[*].output}', to: '") +
+                  to + "'}\n");
+  };
+  CHECK(output("out/${matrix.t}.txt").empty());
+  CHECK(output("out/one.txt") ==
+        Lines{"8:42 output 'o[y]' and output 'o[x]' go to the same place | write ${matrix.AXIS} in "
+              "'to' for every axis of the matrix"});
+  CHECK(output("out/${matrix.s}.txt")[0] ==
+        "8:42 output 'o[x]': the matrix has no axis 's' | did "
+        "you mean 't'?");
+  CHECK(errors(after_a("outputs:\n  o: {from: '${stages.a.output}', to: '${params.x}'}\n")) ==
+        Lines{"7:39 output 'o': 'to' must be a plain path | only ${matrix.AXIS} can stand in it, "
+              "where 'from' is \"${stages.NAME[*].OUTPUT}\""});
+  CHECK(errors(after_a("outputs:\n  o: {from: '${stages.a.output}', to: x}\n"
+                       "  p: {from: '${stages.a.output}', to: x/y}\n")) ==
+        Lines{"8:39 output 'p' and output 'o' lie inside one another | give each a place of its "
+              "own"});
+}
+
+TEST_CASE("Variables and secrets are named before they are used") {
+  const auto text = [](const std::string& head, const std::string& value) {
+    return errors(head + after_a("  b: {uses: write, with: {text: '" + value + "'}}\n"));
+  };
+  CHECK(text("env: [HOME]\n", "${env.HOME}").empty());
+  CHECK(text("secrets: [KEY]\n", "x ${secrets.KEY}").empty());
+  CHECK(text("", "${env.HOME}") ==
+        Lines{"6:36 the pipeline may not read the variable 'HOME' | allow it at the top of the "
+              "file: env: [HOME]"});
+  CHECK(text("", "${secrets.KEY}") ==
+        Lines{"6:36 there is no secret 'KEY' | name it at the top of the file: secrets: [KEY]"});
+  CHECK(text("secrets: [KEY]\n", "${env.KEY}")[0] ==
+        "7:36 the pipeline may not read the variable 'KEY' | it is a secret: write secrets.KEY");
+  CHECK(text("secrets: [KEY]\n", "${secrets.KEY ?? 1}") ==
+        Lines{"7:36 a secret cannot be compared or replaced | write ${secrets.KEY} alone"});
+  CHECK(text("env: [A, A]\n", "x") == Lines{"1:10 'A' is listed twice"});
+  CHECK(text("env: [A-B]\n", "x") ==
+        Lines{"1:7 'A-B' is not the name of a variable | write its name only; its value comes from "
+              "the environment"});
+  CHECK(errors("secrets: [KEY]\n" +
+               after_a("  b: {uses: write, with: {text: x}, when: secrets.KEY == 'a'}\n"))[0] ==
+        "7:43 a secret cannot be used here | only under 'with:' of a stage");
+}
+
+TEST_CASE("Tables of the report are checked") {
+  const auto table = [](const std::string& more) {
+    return errors(after_a("  m: {uses: write, with: {text: '${matrix.t}'}, matrix: {t: [x, y]}}\n"
+                          "report:\n  tables:\n    - {title: T, ") +
+                  more + "}\n");
+  };
+  const std::string column = "{title: size, value: '${stages.m[matrix.t].report.bytes}'}";
+  CHECK(table("rows: m, columns: [" + column + "], chart: {x: size, y: size}").empty());
+  CHECK(table("rows: n, columns: [" + column + "]") ==
+        Lines{"9:24 there is no stage 'n' | did you mean 'a'?"});
+  CHECK(table("rows: a, columns: [" + column + "]") ==
+        Lines{"9:24 stage 'a' has no matrix | the rows of a table are the combinations of a "
+              "matrix"});
+  CHECK(table("rows: m, columns: [" + column + "], chart: {x: sizes, y: size}")[0].ends_with(
+      "table 'T' has no column 'sizes' | did you mean 'size'?"));
+  CHECK(
+      table("rows: m, columns: [{title: all, value: '${stages.m[*].report.bytes}'}]")[0].ends_with(
+          "column 'all' is a list | write for example ${stages.m[matrix.t].report.KEY}"));
 }
 
 TEST_CASE("The head of the file") {
@@ -74,8 +234,8 @@ TEST_CASE("The head of the file") {
               "3:7 'x y' cannot be a pipeline's name | use letters, digits, '_' and '-'",
               "4:9 'stages' is empty | there is nothing to run"});
   CHECK(errors("- a\n") == Lines{"1:1 the pipeline must be a map, not a list | known keys: "
-                                 "apiVersion, kind, name, description, requires, params, defaults, "
-                                 "stages, outputs"});
+                                 "apiVersion, kind, name, description, requires, params, env, "
+                                 "secrets, resources, defaults, stages, outputs, report"});
   CHECK(errors("requires: {apr: '>=9'}\n" + after_a("")) ==
         Lines{"1:17 the pipeline requires apr >=9, this is " APR_VERSION
               " | use a fitting version of apr, or change the range"});

@@ -48,7 +48,7 @@ std::vector<PlannedStage> plan(const Folder& folder, const std::string& yaml,
   auto planned = plan_pipeline(
       {(*loaded)->pipeline, (*loaded)->checked, (*loaded)->params, table, {}}, state, **host);
   REQUIRE(planned.ok());
-  return *std::move(planned);
+  return planned->stages;
 }
 
 }  // namespace
@@ -318,9 +318,12 @@ TEST_CASE("Paths: in the file relative to the file, folders as outputs and input
 TEST_CASE("A foreign file at an output's place is refused, ours is replaced") {
   const Folder folder;
   folder.write("out/whole.txt", "precious");
+  const int runs = fakes::g_runs.load();
   const auto refused = fakes::run(folder, kDiamond);
-  CHECK(refused.result.exit_code() == 5);
-  CHECK(refused.stage("d").state == StageState::failed);
+  REQUIRE(refused.refused.has_value());
+  CHECK(refused.refused->code == ErrorCode::validation);
+  CHECK(refused.refused->message == "the place of output 'whole' holds something else");
+  CHECK(fakes::g_runs.load() == runs);  // before any work
   CHECK(folder.read("out/whole.txt") == "precious");
   RunOptions force;
   force.force = true;
@@ -331,7 +334,7 @@ TEST_CASE("A foreign file at an output's place is refused, ours is replaced") {
   // Changed by hand since: foreign again.
   std::filesystem::remove(folder.file("out/whole.txt"));
   folder.write("out/whole.txt", "edited");
-  CHECK(fakes::run(folder, kDiamond, {"tail=3"}).result.exit_code() == 5);
+  CHECK(fakes::run(folder, kDiamond, {"tail=3"}).refused->code == ErrorCode::validation);
   CHECK(folder.read("out/whole.txt") == "edited");
 }
 
