@@ -44,6 +44,7 @@ VerbInfo describe() {
   info.params.push_back(std::move(source));
   Param messages = text_param("messages", "FILE", "the messages, as JSON; - reads standard input");
   messages.required = true;
+  messages.letter = 'm';
   info.params.push_back(std::move(messages));
   info.params.push_back(text_param("tools", "FILE", "the tools that may be called, as JSON"));
   Param set = text_param("set", "NAME=VALUE", "a variable of the template; may be repeated");
@@ -55,14 +56,12 @@ VerbInfo describe() {
       flag_param("no-generation-prompt", "leave out the words that begin the model's next answer"));
   info.params.push_back(flag_param("tokens", "show the token ids, too; needs a model"));
   info.examples = {
-      {"echo '[{\"role\": \"user\", \"content\": \"Hi\"}]' | apr template tiny.apr --messages -",
+      {"echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | apr template tiny.apr -m -",
        "a model's prompt"},
-      {"echo '[{\"role\": \"user\", \"content\": \"Hi\"}]' | apr template tiny.apr --messages - "
-       "--tokens",
+      {"echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | apr template tiny.apr -m - --tokens",
        "and what its tokenizer makes of it"},
-      {"echo '[{\"role\": \"user\", \"content\": \"Hi\"}]' | apr template tiny.apr --messages - "
-       "--set enable_thinking=false --json",
-       "a template's switch; spans and ids for other programs"}};
+      {"echo '[{\"role\":\"user\",\"content\":\"Hi\"}]' | apr template tiny.apr -m - --json",
+       "with spans and ids, for other programs"}};
   return info;
 }
 

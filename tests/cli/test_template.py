@@ -1,5 +1,6 @@
 """apr template, and what validate says of templates."""
 import json
+import shlex
 import shutil
 
 import framework
@@ -122,6 +123,14 @@ def test_a_model_without_a_template(t):
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "chat_template.jinja").unlink(missing_ok=True)
     t.fails(6, "template", "model", "--messages", "-", stdin=HELLO, says="no chat template", hint="--template")
+
+
+def test_the_examples_of_the_help_run(t):
+    t.tiny()
+    for example in t.json("help", "template")["examples"]:
+        said, _, words = example["command"].partition(" | apr ")
+        run = t.ok(*shlex.split(words), stdin=shlex.split(said)[1])
+        t.contains(run.out, "<|im_start|>")
 
 
 def test_sampling_settings_reach_the_sampler(t):
