@@ -81,7 +81,7 @@ NodeCheck check_node(std::string node, const GoldenValue& reference, const Pairi
 
 struct PromptCheck {
   std::string prompt;
-  bool is_audio = false;  ///< not a prompt but what all of them share
+  bool is_audio = false;    ///< not a prompt but what all of them share
   std::optional<bool> ids;  ///< the tokenizer's ids are the reference's; nothing: not checked
   std::string ids_problem;
   std::vector<NodeCheck> nodes;  ///< in the order in which they are computed
@@ -125,6 +125,7 @@ class GoldenRun {
   const GoldenCheckOptions& options_;
   Session session_;
   TapCollector encoder_;
+  EncoderRows encoder_rows_;
   std::optional<double> encoder_noise_;  ///< relative RMS of the last value of the encoder
 };
 

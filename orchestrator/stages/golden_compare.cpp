@@ -171,7 +171,7 @@ ValueClass class_of(const Graph& graph, std::string_view value) {
   const Rows rows = id ? graph.value(*id).type.rows : Rows::tokens;
   if (is_pairs(rows)) return ValueClass::attention_probabilities;
   if (rows == Rows::sequences) return ValueClass::pooler_output;
-  if (rows == Rows::states) {
+  if (rows == Rows::states || rows == Rows::frames) {
     return value.ends_with("final_norm") ? ValueClass::encoder_final_norm
                                          : ValueClass::encoder_hidden_states;
   }

@@ -172,7 +172,7 @@ class GoldenReader {
                                   : JsonArray()) {
         sequence.texts.push_back(text.as_string());
       }
-      if (sequence.texts.empty() && !prompt.is_batch) {
+      if (!json.contains("texts") && !prompt.is_batch) {
         sequence.texts.push_back(json["prompt"].as_string());
       }
       prompt.sequences.push_back(std::move(sequence));

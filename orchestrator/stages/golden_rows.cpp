@@ -48,9 +48,13 @@ Pairing unequal(std::size_t found, const GoldenValue& reference) {
 }  // namespace
 
 std::vector<SequenceRows> rows_of_value(const ValueType& type, const GoldenPrompt* prompt,
-                                        std::size_t states) {
+                                        const EncoderRows& encoder) {
+  const std::size_t states = encoder.states;
   const auto features = static_cast<std::size_t>(type.features);
   std::vector<SequenceRows> result;
+  if (type.rows == Rows::frames) {
+    return {{1, encoder.frames, features, encoder.frames, features}};
+  }
   if (type.rows == Rows::states) return {{1, states, features, states, features}};
   if (type.rows == Rows::state_pairs) return {{features, states, states, states, states}};
   if (prompt == nullptr) return {};

@@ -20,10 +20,15 @@ struct SequenceRows {
   std::size_t stored_columns = 0;
 };
 
-/// Of a value of the given type, for each sequence of the prompt (nullptr: of the audio alone),
-/// whose encoder made `states` states.
+/// What an encoder heard and what it made of it.
+struct EncoderRows {
+  std::size_t frames = 0;
+  std::size_t states = 0;
+};
+
+/// Of a value of the given type, for each sequence of the prompt (nullptr: of the audio alone).
 std::vector<SequenceRows> rows_of_value(const ValueType& type, const GoldenPrompt* prompt,
-                                        std::size_t states);
+                                        const EncoderRows& encoder);
 
 /// The model's numbers beside the stored ones. Padding is in neither.
 struct Pairing {

@@ -71,13 +71,13 @@ bool is_stream(std::string_view value) {
 class Computed {
  public:
   Computed(const Model& model, const GoldenPrompt* prompt, const TapCollector& taps,
-           const TapCollector* encoder, std::span<const float> output, std::size_t states)
+           const TapCollector* encoder, std::span<const float> output, EncoderRows encoder_rows)
       : graph_(model.graph()),
         prompt_(prompt),
         taps_(taps),
         encoder_(encoder),
         output_(output),
-        states_(states) {}
+        encoder_rows_(encoder_rows) {}
 
   Pairing pair(const GoldenValue& reference, const GoldenPart& part) const {
     if (part.value == kSentenceEmbedding && prompt_ != nullptr) {
@@ -91,7 +91,8 @@ class Computed {
     const auto id = graph_.find_value(part.value);
     if (!id) return pair_whole(reference, {});
     const ValueType& type = graph_.value(*id).type;
-    return pair_up(reference, part, rows_of_value(type, prompt_, states_), numbers(part.value));
+    return pair_up(reference, part, rows_of_value(type, prompt_, encoder_rows_),
+                   numbers(part.value));
   }
 
   /// Values are compared in the order in which they are computed.
@@ -112,7 +113,7 @@ class Computed {
   const TapCollector& taps_;
   const TapCollector* encoder_;
   std::span<const float> output_;
-  std::size_t states_;
+  EncoderRows encoder_rows_;
 };
 
 /// Compares values in order, watching how the noise of quantized weights grows.
@@ -289,7 +290,12 @@ Result<std::optional<PromptCheck>> GoldenRun::check_audio(RunContext& context) {
   check.is_audio = true;
   APR_ASSIGN(const std::vector<float> frames, hear(context, check));
   APR_TRY(session_.encode(kAudio, frames, {&encoder_, nullptr}));
-  const Computed computed(model_, nullptr, encoder_, nullptr, {}, session_.states(kAudio));
+  for (const ValueId id : model_.graph().inputs()) {
+    const ValueType& type = model_.graph().value(id).type;
+    if (type.rows == Rows::frames) encoder_rows_.frames = frames.size() / type.features;
+  }
+  encoder_rows_.states = session_.states(kAudio);
+  const Computed computed(model_, nullptr, encoder_, nullptr, {}, encoder_rows_);
   Comparing comparing(model_.graph(), options_.tolerance, {});
   for (const std::string& name : in_order(trace_.shared_values(), computed)) {
     const GoldenPart part = part_of(name);
@@ -316,7 +322,7 @@ Result<PromptCheck> GoldenRun::check(const GoldenPrompt& prompt) {
   TapCollector taps;
   APR_ASSIGN(const auto returned, step.run(session_, {&taps, nullptr}));
   const std::vector<float> output(returned.begin(), returned.end());
-  const Computed computed(model_, &prompt, taps, &encoder_, output, session_.states(first));
+  const Computed computed(model_, &prompt, taps, &encoder_, output, encoder_rows_);
   Comparing comparing(model_.graph(), options_.tolerance, encoder_noise_);
   for (const std::string& name : in_order(prompt.values, computed)) {
     check.nodes.push_back(comparing.compare(name, trace_.value(prompt, name), computed));

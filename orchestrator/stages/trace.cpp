@@ -10,15 +10,19 @@
 #include "core/base/cat.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
-#include "orchestrator/stages/golden_trace.h"
+#include "orchestrator/stages/heard_frames.h"
 #include "orchestrator/stages/load_model.h"
 #include "orchestrator/stages/open_package.h"
 #include "orchestrator/stages/params.h"
+#include "orchestrator/stages/step_tokens.h"
+#include "orchestrator/stages/tracer.h"
 #include "orchestrator/stages/verbs.h"
 
 namespace apr {
 
 namespace {
+
+constexpr std::size_t kGreedy = 32;
 
 VerbInfo describe() {
   VerbInfo info;
@@ -29,15 +33,26 @@ VerbInfo describe() {
       "values as a golden trace: golden.json and golden.safetensors, which `apr test-model` checks "
       "other models, backends and versions against. The prompt is taken as it is; special tokens "
       "in it are recognised with --parse-special. Values that no one names are not computed: "
-      "attention probabilities of all layers take --nodes '*'.";
+      "attention probabilities of all layers take --nodes '*'.\n\n"
+      "An encoder of texts may be given a --pair of them. A model of speech needs --audio, and its "
+      "prompt is all that comes before the text: its special tokens are recognised.";
   info.params.push_back(model_param());
   info.params.push_back(text_param("prompt", "TEXT", "the text to run"));
   info.params.push_back(
       flag_param("parse-special", "recognise special tokens such as <|im_end|> in the prompt"));
+  info.params.push_back(
+      text_param("pair", "TEXT", "a second text, for models that read two together"));
   info.params.push_back(text_param("ids", "LIST", "token ids instead of a prompt: 1,403,407"));
-  Param nodes = text_param("nodes", "PATTERN",
-                           "values to record: a shell pattern (*, ?, [...]); by default the "
-                           "embedding, every layer's output, layer 0's attention, the last norm");
+  info.params.push_back(text_param("token-types", "LIST",
+                                   "token types beside --ids, for models that have them: 0,0,1"));
+  Param audio = text_param("audio", "FILE", "what a model of speech shall hear: any sound file");
+  audio.role = ParamRole::input;
+  info.params.push_back(std::move(audio));
+  Param nodes =
+      text_param("nodes", "PATTERN",
+                 "values to record: a shell pattern (*, ?, [...]); by default the "
+                 "embedding, every layer's output, layer 0's attention, the last norm, what "
+                 "the model returns");
   info.params.push_back(std::move(nodes));
   Param limit;
   limit.name = "limit";
@@ -52,8 +67,7 @@ VerbInfo describe() {
   greedy.type = ParamType::integer;
   greedy.minimum = 0;
   greedy.maximum = 4096;
-  greedy.fallback = Json(32);
-  greedy.help = "greedy tokens to record after the prompt";
+  greedy.help = "greedy tokens to record after the prompt; by default 32";
   info.params.push_back(std::move(greedy));
   Param name = text_param("name", "NAME", "the prompt's name in the exported trace");
   name.fallback = Json("prompt");
@@ -69,31 +83,46 @@ VerbInfo describe() {
   info.examples = {
       {"apr trace tiny.apr --prompt 'Hello'", "statistics of the main values"},
       {"apr trace tiny.apr --prompt 'Hello' --nodes 'layer0.*'", "everything in one layer"},
-      {"apr trace tiny.apr --prompt 'Hello' --export trace", "a trace for apr test-model"}};
+      {"apr trace tiny.apr --prompt 'Hello' --export trace", "a trace for apr test-model"},
+      {"apr trace bert.apr --prompt 'It rained.' --pair 'Mia stayed in.'", "two texts at once"},
+      {"apr trace whisper.apr --audio talk.wav --prompt '<|startoftranscript|><|en|>'",
+       "what a model of speech hears and begins to write"}};
   return info;
 }
 
-Result<std::vector<TokenId>> parse_ids(std::string_view text) {
-  std::vector<TokenId> ids;
+Result<std::vector<std::int32_t>> parse_numbers(const char* option, std::string_view text) {
+  std::vector<std::int32_t> numbers;
   while (!text.empty()) {
     const std::size_t comma = text.find(',');
     std::string_view word = text.substr(0, comma);
     text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
     while (word.starts_with(' ')) word.remove_prefix(1);
     while (word.ends_with(' ')) word.remove_suffix(1);
-    TokenId id = 0;
-    const auto read = std::from_chars(word.data(), word.data() + word.size(), id);
-    if (read.ec != std::errc() || read.ptr != word.data() + word.size() || id < 0) {
-      return make_error(ErrorCode::usage, cat("--ids: '", word, "' is not an id"), {},
-                        "write numbers and commas: --ids 1,403,407");
+    std::int32_t number = 0;
+    const auto read = std::from_chars(word.data(), word.data() + word.size(), number);
+    if (read.ec != std::errc() || read.ptr != word.data() + word.size() || number < 0) {
+      return make_error(ErrorCode::usage, cat(option, ": '", word, "' is not an id"), {},
+                        cat("write numbers and commas: ", option, " 1,403,407"));
     }
-    ids.push_back(id);
+    numbers.push_back(number);
   }
-  return ids;
+  return numbers;
 }
 
-bool is_default_node(std::string_view name) {
-  if (name == "embed" || name == "final_norm" || name == "layer0.attn_probs") return true;
+bool is_default_node(const Graph& graph, const Value& value) {
+  if (std::ranges::any_of(graph.outputs(),
+                          [&](ValueId id) { return graph.value(id).name == value.name; })) {
+    return true;
+  }
+  std::string_view name = value.name;
+  for (const std::string_view stack : {"enc.", "dec."}) {
+    if (name.starts_with(stack)) name.remove_prefix(stack.size());
+  }
+  if (name == "embed" || name == "final_norm") return true;
+  // Those of an encoder of frames are large.
+  if (is_pairs(value.type.rows)) {
+    return name.starts_with("layer0.") && value.type.rows != Rows::state_pairs;
+  }
   return name.starts_with("layer") && name.ends_with(".out") &&
          std::count(name.begin(), name.end(), '.') == 1;
 }
@@ -103,7 +132,7 @@ Result<std::vector<std::string>> chosen_values(const Graph& graph, const std::st
   std::vector<std::string> names;
   for (const Value& value : graph.values()) {
     if (!value.producer || value.type.element != Element::f32) continue;
-    const bool is_wanted = pattern.empty() ? is_default_node(value.name)
+    const bool is_wanted = pattern.empty() ? is_default_node(graph, value)
                                            : ::fnmatch(pattern.c_str(), value.name.c_str(), 0) == 0;
     if (is_wanted) names.push_back(value.name);
   }
@@ -116,39 +145,6 @@ Result<std::vector<std::string>> chosen_values(const Graph& graph, const std::st
                     cat("names look like: ", some));
 }
 
-struct Statistics {
-  double min = HUGE_VAL;
-  double max = -HUGE_VAL;
-  double mean = 0;
-  double rms = 0;
-  std::uint64_t not_numbers = 0;
-};
-
-Statistics statistics_of(std::span<const float> numbers) {
-  Statistics result;
-  double sum = 0;
-  double squares = 0;
-  for (const float number : numbers) {
-    if (!std::isfinite(number)) {
-      ++result.not_numbers;
-      continue;
-    }
-    const double value = number;
-    result.min = std::min(result.min, value);
-    result.max = std::max(result.max, value);
-    sum += value;
-    squares += value * value;
-  }
-  const auto count = static_cast<double>(numbers.size() - result.not_numbers);
-  if (count > 0) {
-    result.mean = sum / count;
-    result.rms = std::sqrt(squares / count);
-  } else {
-    result.min = result.max = std::nan("");
-  }
-  return result;
-}
-
 Status check_fits(const ModelFacts& facts, std::size_t tokens, std::size_t greedy) {
   if (facts.max_position_embeddings == 0 || tokens + greedy <= facts.max_position_embeddings)
     return {};
@@ -157,119 +153,35 @@ Status check_fits(const ModelFacts& facts, std::size_t tokens, std::size_t greed
                                           facts.max_position_embeddings, " positions"));
 }
 
-/// One prompt's values and what follows from them.
-class Tracer {
- public:
-  Tracer(const Model& model, std::string name, std::vector<TokenId> ids)
-      : model_(model), name_(std::move(name)), ids_(std::move(ids)) {}
+Error usage_for(const ModelFacts& facts, const std::string& what, std::string hint = {}) {
+  return make_error(ErrorCode::usage, cat(facts.architecture, " ", what), {}, std::move(hint));
+}
 
-  Status run(const std::vector<std::string>& names, std::size_t greedy) {
-    APR_ASSIGN(
-        Session session,
-        model_.start(static_cast<std::uint32_t>(ids_.size() + std::max<std::size_t>(greedy, 1))));
-    TapCollector taps;
-    APR_ASSIGN(const auto all, session.append_all_logits(0, ids_, {&taps, nullptr}));
-    const std::size_t vocabulary = model_.facts().vocab_size;
-    for (const std::string& name : names) {
-      const auto found = taps.values().find(name);
-      if (found == taps.values().end() || name == "logits") continue;
-      values_.push_back(
-          {cat(name_, ".", name), shape_of(name, found->second), found->second.numbers});
+/// Options that the model has no use for are errors, as are those that it lacks.
+Status check_options(const Values& params, const Graph& graph) {
+  const ModelFacts& facts = graph.facts();
+  const bool hears = facts.max_frames > 0;
+  if (params.has("audio") && !hears) return usage_for(facts, "does not hear; leave out --audio");
+  if (!params.has("audio") && hears) {
+    return usage_for(facts, "hears before it writes; give it a sound with --audio FILE");
+  }
+  if (params.has("pair") && params.has("ids")) {
+    return make_error(ErrorCode::usage, "--pair belongs to --prompt, not to --ids");
+  }
+  if (params.has("token-types") && !params.has("ids")) {
+    return make_error(ErrorCode::usage, "--token-types belongs to --ids");
+  }
+  if (params.has("greedy") && !facts.causal) {
+    return usage_for(facts, "does not predict tokens; leave out --greedy");
+  }
+  if (takes_token_types(graph)) return {};
+  for (const char* option : {"pair", "token-types"}) {
+    if (params.has(option)) {
+      return usage_for(facts, cat("has no token types; leave out --", option));
     }
-    values_.push_back({cat(name_, ".logits_all"), Shape{ids_.size(), vocabulary},
-                       std::vector<float>(all.begin(), all.end())});
-    last_.assign(all.end() - static_cast<std::ptrdiff_t>(vocabulary), all.end());
-    top_ = largest_ids(last_, 10);
-    std::vector<float> logits = last_;
-    for (std::size_t i = 0; i < greedy; ++i) {
-      APR_TRY(check_interrupted());
-      const TokenId next = largest_ids(logits, 1).front();
-      greedy_.push_back(next);
-      if (i + 1 == greedy) break;
-      APR_ASSIGN(const auto row, session.append(0, {&next, 1}));
-      logits.assign(row.begin(), row.end());
-    }
-    return {};
   }
-
-  std::span<const TracedValue> values() const { return values_; }
-
-  Json statistics() const {
-    Json list = Json::array();
-    for (const TracedValue& value : values_) {
-      const Statistics s = statistics_of(value.numbers);
-      list.push_back(Json::object({{"node", value.name.substr(name_.size() + 1)},
-                                   {"shape", dims(value.shape)},
-                                   {"min", s.min},
-                                   {"max", s.max},
-                                   {"mean", s.mean},
-                                   {"rms", s.rms},
-                                   {"not_numbers", s.not_numbers}}));
-    }
-    return list;
-  }
-
-  Json ids_json() const { return list_of(ids_); }
-  Json top_json() const { return list_of(top_); }
-  Json greedy_json() const { return list_of(greedy_); }
-
-  Json prompt_json(const std::string& text, bool parse_special) const {
-    Json logits = Json::array();
-    for (const TokenId id : top_) {
-      logits.push_back(static_cast<double>(last_[static_cast<std::size_t>(id)]));
-    }
-    Json names = Json::array();
-    for (const TracedValue& value : values_) names.push_back(value.name);
-    return Json::object({{"name", name_},
-                         {"prompt", text},
-                         {"parse_special", parse_special},
-                         {"ids", ids_json()},
-                         {"n_tokens", std::uint64_t{ids_.size()}},
-                         {"top10_ids", top_json()},
-                         {"top10_logits", std::move(logits)},
-                         {"greedy_ids", greedy_json()},
-                         {"greedy_stop_index", stop_index()},
-                         {"tensors", std::move(names)}});
-  }
-
- private:
-  static Json dims(const Shape& shape) {
-    Json list = Json::array();
-    for (const std::uint64_t dim : shape.dims()) list.push_back(dim);
-    return list;
-  }
-
-  static Json list_of(const std::vector<TokenId>& ids) {
-    Json list = Json::array();
-    for (const TokenId id : ids) list.push_back(std::int64_t{id});
-    return list;
-  }
-
-  /// Attention probabilities are [heads, query, key]; everything else has a row per token.
-  Shape shape_of(std::string_view name, const TapCollector::Value& value) const {
-    const std::uint64_t heads = model_.facts().num_attention_heads;
-    if (name.ends_with(".attn_probs") &&
-        value.numbers.size() == heads * ids_.size() * ids_.size()) {
-      return Shape{heads, ids_.size(), ids_.size()};
-    }
-    return Shape{value.rows, value.features};
-  }
-
-  Json stop_index() const {
-    const auto& stops = model_.stop_ids();
-    const auto found =
-        std::find_first_of(greedy_.begin(), greedy_.end(), stops.begin(), stops.end());
-    return found == greedy_.end() ? Json() : Json(std::int64_t{found - greedy_.begin()});
-  }
-
-  const Model& model_;
-  std::string name_;
-  std::vector<TokenId> ids_;
-  std::vector<TracedValue> values_;
-  std::vector<float> last_;
-  std::vector<TokenId> top_;
-  std::vector<TokenId> greedy_;
-};
+  return {};
+}
 
 class Trace final : public Stage {
  public:
@@ -290,40 +202,40 @@ class Trace final : public Stage {
     }
     APR_ASSIGN(Package package, open_any(context, params.text("model")));
     APR_ASSIGN(const Graph graph, graph_of(package, context.registry()));
+    APR_TRY(check_options(params, graph));
     APR_ASSIGN(const auto names, chosen_values(graph, params.text("nodes")));
-    std::string text = params.text("prompt");
-    APR_ASSIGN(const auto ids, ids_of(params, package, text));
-    if (ids.empty()) return make_error(ErrorCode::usage, "the prompt has no tokens");
-
-    APR_TRY(
-        check_fits(graph.facts(), ids.size(), static_cast<std::size_t>(params.integer("greedy"))));
+    APR_ASSIGN(TracedPrompt prompt, prompt_of(context, package, graph));
+    std::size_t greedy = graph.facts().causal ? kGreedy : 0;
+    if (params.has("greedy")) greedy = static_cast<std::size_t>(params.integer("greedy"));
+    APR_TRY(check_fits(graph.facts(), prompt.ids.size(), greedy));
 
     CompileOptions compile;
     compile.taps = names;
-    compile.max_tokens = static_cast<std::uint32_t>(ids.size());
+    compile.max_tokens = static_cast<std::uint32_t>(prompt.ids.size());
     compile.max_logit_rows = compile.max_tokens;
     APR_ASSIGN(const Model model, load_model(context, std::move(package), std::move(compile)));
-    APR_TRY(require_causal(model, info_.name));
-    for (const TokenId id : ids) {
+    for (const TokenId id : prompt.ids) {
       if (static_cast<std::uint32_t>(id) >= model.facts().vocab_size) {
         return make_error(ErrorCode::usage, cat("id ", id, " is not in the vocabulary of ",
                                                 model.facts().vocab_size, " ids"));
       }
     }
-    Tracer tracer(model, name, ids);
-    APR_TRY(tracer.run(names, static_cast<std::size_t>(params.integer("greedy"))));
+    Tracer tracer(model, std::move(prompt));
+    APR_TRY(tracer.run(names, greedy));
 
     Json report = Json::object({{"model", params.text("model")},
                                 {"backend", model.executable()->description()},
                                 {"mode", params.text("mode")},
-                                {"ids", tracer.ids_json()},
-                                {"values", tracer.statistics()},
-                                {"top10_ids", tracer.top_json()},
-                                {"greedy_ids", tracer.greedy_json()},
-                                {"limit", params.integer("limit")}});
+                                {"ids", tracer.ids_json()}});
+    if (takes_token_types(graph)) report.set("token_type_ids", tracer.types_json());
+    report.set("values", tracer.statistics());
+    if (graph.facts().causal) {
+      report.set("top10_ids", tracer.top_json());
+      report.set("greedy_ids", tracer.greedy_json());
+    }
+    report.set("limit", params.integer("limit"));
     if (params.has("export")) {
-      APR_TRY(write_golden_trace(params.text("export"), params.flag("force"),
-                                 trace_json(model, tracer, text, params.flag("parse-special")),
+      APR_TRY(write_golden_trace(params.text("export"), params.flag("force"), tracer.trace_json(),
                                  tracer.values()));
       report.set("export", params.text("export"));
     }
@@ -368,39 +280,53 @@ class Trace final : public Stage {
   }
 
  private:
-  /// The ids to run; fills in the text when they were given.
-  static Result<std::vector<TokenId>> ids_of(const Values& params, const Package& package,
-                                             std::string& text) {
-    if (params.has("ids")) {
-      APR_ASSIGN(auto ids, parse_ids(params.text("ids")));
-      if (const auto tokenizer = tokenizer_of(package)) {
-        if (const auto decoded = tokenizer->decode(ids, false)) text = *decoded;
-      }
-      return ids;
-    }
-    APR_ASSIGN(const Tokenizer tokenizer, tokenizer_of(package));
-    return tokenizer.encode(text, {true, params.flag("parse-special")});
+  /// What the ids say, for the reader of a trace.
+  static void fill_in_text(const Package& package, bool add_special, TracedPrompt& prompt) {
+    prompt.is_text_exact = false;
+    const auto tokenizer = tokenizer_of(package);
+    if (!tokenizer) return;
+    const auto decoded = tokenizer->decode(prompt.ids, false);
+    if (!decoded) return;
+    prompt.text = *decoded;
+    const auto again = tokenizer->encode_pair(prompt.text, {}, {add_special, prompt.parse_special});
+    prompt.is_text_exact =
+        again && again->ids == prompt.ids && (prompt.types.empty() || again->types == prompt.types);
   }
 
-  static Json trace_json(const Model& model, const Tracer& tracer, const std::string& text,
-                         bool parse_special) {
-    Json notes = Json::array();
-    for (const char* note :
-         {"layerN.out is the hidden state after decoder layer N (before the next norm)",
-          "attn_probs is [heads, query, key]", "final_norm is after the last norm",
-          "greedy_ids is not cut at a stop token"}) {
-      notes.push_back(note);
+  static Result<TracedPrompt> prompt_of(RunContext& context, const Package& package,
+                                        const Graph& graph) {
+    const Values& params = context.params;
+    const bool hears = graph.facts().max_frames > 0;
+    TracedPrompt prompt;
+    prompt.name = params.text("name");
+    prompt.text = params.text("prompt");
+    if (params.has("pair")) prompt.second_text = params.text("pair");
+    prompt.parse_special = params.flag("parse-special") || hears;
+    if (params.has("ids")) {
+      APR_ASSIGN(prompt.ids, parse_numbers("--ids", params.text("ids")));
+      APR_ASSIGN(prompt.types, parse_numbers("--token-types", params.text("token-types")));
+      fill_in_text(package, !hears, prompt);
+    } else {
+      APR_ASSIGN(const Tokenizer tokenizer, tokenizer_of(package));
+      std::optional<std::string_view> second;
+      if (prompt.second_text) second = *prompt.second_text;
+      APR_ASSIGN(Encoding encoding,
+                 tokenizer.encode_pair(prompt.text, second, {!hears, prompt.parse_special}));
+      prompt.ids = std::move(encoding.ids);
+      prompt.types = std::move(encoding.types);
     }
-    Json stops = Json::array();
-    for (const TokenId id : model.stop_ids()) stops.push_back(std::int64_t{id});
-    Json prompts = Json::array();
-    prompts.push_back(tracer.prompt_json(text, parse_special));
-    return Json::object(
-        {{"format", 1},
-         {"reference", cat("apr ", APR_VERSION, ", ", model.executable()->description())},
-         {"notes", std::move(notes)},
-         {"stop_ids", std::move(stops)},
-         {"prompts", std::move(prompts)}});
+    if (prompt.ids.empty()) return make_error(ErrorCode::usage, "the prompt has no tokens");
+    if (!takes_token_types(graph)) prompt.types.clear();
+    if (takes_token_types(graph) && prompt.types.empty()) prompt.types.resize(prompt.ids.size());
+    if (!prompt.types.empty() && prompt.types.size() != prompt.ids.size()) {
+      return make_error(ErrorCode::usage, cat("--token-types has ", prompt.types.size(),
+                                              " numbers, and --ids ", prompt.ids.size()));
+    }
+    if (hears) {
+      APR_ASSIGN(const LogMel front_end, front_end_of(package, graph));
+      APR_ASSIGN(prompt.frames, frames_of_recording(context, front_end, params.text("audio")));
+    }
+    return prompt;
   }
 
   VerbInfo info_ = describe();

@@ -281,4 +281,78 @@ def test_audio_traces_with_wrong_fields_are_refused(t):
     t.check(t.run("test-model", "gpt2.apr", "--golden-trace", trace_of("tiny-whisper")).code in (3, 5), "accepted")
 
 
+START = "<|startoftranscript|><|en|><|transcribe|><|notimestamps|>"
+
+
+def exported(t, model, *words):
+    """A trace of one's own, which the model passes; the report and the trace's JSON."""
+    report = t.json("trace", model, *words, "--export", "trace", "--force")
+    passed = t.json("test-model", model, "--golden-trace", t.path("trace") / "golden.json")
+    t.check(passed["passed"] and passed["max_difference"] == 0, passed["first_divergence"])
+    return report, json.loads((t.path("trace") / "golden.json").read_text())
+
+
+def test_traces_of_bert_are_read_back(t):
+    t.ok("import", folder_of("tiny-bert"), "-o", "m.apr")
+    report, trace = exported(t, "m.apr", "--prompt", "Mia was a shy girl who lived near the lake.",
+                             "--pair", "She wanted to learn to swim.")
+    golden = json.loads(trace_of("tiny-bert").read_text())["prompts"][1]
+    t.equal((report["ids"], report["token_type_ids"]), (golden["ids"], golden["token_type_ids"]))
+    t.check("greedy_ids" not in report and "top10_ids" not in trace["prompts"][0], "bert predicts nothing")
+    shapes = {v["node"]: v["shape"] for v in report["values"]}
+    t.equal(shapes["layer0.attn_probs"], [4, 23, 23])
+    t.equal(shapes["layer2.out"], [23, 128])
+    t.equal(shapes["pooler_output"], [128])
+    # The same by numbers, and with other token types.
+    ids = ["--ids", ",".join(map(str, golden["ids"]))]
+    same, _ = exported(t, "m.apr", *ids, "--token-types", ",".join(map(str, golden["token_type_ids"])))
+    t.equal(same["values"], report["values"])
+    other, _ = exported(t, "m.apr", *ids, "--nodes", "*")
+    found = {v["node"]: v for v in other["values"]}
+    t.check(found["embed"] != report["values"][0], "types made no difference")
+    t.check(found["word_embed"]["shape"] == found["layer1.attn.q_proj"]["shape"] == [23, 128], found.keys())
+    report = t.json("test-model", folder_of("tiny-bert"), "--golden-trace", t.path("trace") / "golden.json")
+    t.check(report["passed"], "the folder does not pass")
+    wrong = faulty(t, "tiny-bert", 0, {"hidden_act": "gelu_new"})
+    report = t.json("test-model", wrong, "--golden-trace", t.path("trace") / "golden.json", code=5)
+    t.equal(report["first_divergence"]["node"], "layer0.mlp.act")
+
+
+def test_traces_of_whisper_are_read_back(t):
+    t.ok("import", folder_of("tiny-whisper"), "-o", "m.apr")
+    sound = folder_of("tiny-whisper") / "golden" / "chirps.wav"
+    report, trace = exported(t, "m.apr", "--audio", sound, "--prompt", START, "--greedy", "16")
+    golden = json.loads(trace_of("tiny-whisper").read_text())
+    t.equal(report["ids"], golden["prompts"][0]["ids"])
+    t.equal(report["top10_ids"], golden["prompts"][0]["top10_ids"])
+    t.equal(report["greedy_ids"], golden["prompts"][0]["greedy_ids"])
+    t.equal(trace["input_features"]["shape"], [80, 3000])
+    t.equal(trace["input_features"]["constant_from_frame"], 302)
+    shapes = {v["node"]: v["shape"] for v in report["values"]}
+    t.equal(shapes["enc.final_norm"], [1500, 64])
+    t.equal(shapes["dec.layer0.cross_attn_probs"], [2, 4, 1500])
+    exported(t, "m.apr", "--audio", sound, "--prompt", START, "--nodes", "*conv*")
+    wrong = faulty(t, "tiny-whisper", 0, weight=("model.encoder.conv1.bias", 3, 0.5))
+    report = t.json("test-model", wrong, "--golden-trace", t.path("trace") / "golden.json", code=5)
+    t.equal(report["first_divergence"]["node"], "enc.conv1")
+
+
+def test_what_makes_no_sense_to_trace_is_refused(t):
+    bert, whisper, gpt2 = map(folder_of, ["tiny-bert", "tiny-whisper", "tiny-gpt2"])
+    sound = whisper / "golden" / "chirps.wav"
+    for code, words, says in [
+        (2, [bert, "--prompt", "a", "--audio", sound], "does not hear"),
+        (2, [whisper, "--prompt", "a"], "--audio"),
+        (2, [gpt2, "--prompt", "a", "--pair", "b"], "--pair"),
+        (2, [bert, "--prompt", "a", "--greedy", "3"], "--greedy"),
+        (2, [bert, "--ids", "2,3", "--pair", "b"], "--pair"),
+        (2, [bert, "--prompt", "a", "--token-types", "0"], "--token-types"),
+        (2, [bert, "--ids", "2,3", "--token-types", "0"], "--token-types"),
+        (2, [gpt2, "--ids", "2,3", "--token-types", "0,0"], "--token-types"),
+        (8, [bert, "--ids", "2,3", "--token-types", "0,2"], "token_type_embed"),
+        (4, [whisper, "--prompt", "a", "--audio", bert / "config.json"], "config.json"),
+    ]:
+        t.fails(code, "trace", *words, says=says)
+
+
 framework.main(globals())
