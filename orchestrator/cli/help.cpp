@@ -22,8 +22,8 @@ const std::vector<Group>& groups() {
   static const std::vector<Group> list = {
       {"Bring in, shrink, hand out", {"import", "convert", "quantize", "export"}},
       {"Use", {"chat", "run", "transcribe", "tokenize", "template", "bench"}},
-      {"Look", {"inspect", "tensors", "trace"}},
-      {"Check", {"validate", "test-model", "eval"}},
+      {"Look", {"inspect", "tensors", "graph", "lineage", "trace", "diff"}},
+      {"Check", {"validate", "test-model", "eval", "compare-hf", "canary create", "canary check"}},
       {"Plugins", {"plugins list", "plugins info", "plugins verify"}},
   };
   return list;
