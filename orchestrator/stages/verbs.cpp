@@ -13,6 +13,7 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_inspect());
     list.push_back(make_tensors());
     list.push_back(make_graph());
+    list.push_back(make_lineage());
     list.push_back(make_validate());
     list.push_back(make_test_model());
     list.push_back(make_eval());
