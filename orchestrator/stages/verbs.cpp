@@ -14,6 +14,7 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_tensors());
     list.push_back(make_graph());
     list.push_back(make_lineage());
+    list.push_back(make_diff());
     list.push_back(make_validate());
     list.push_back(make_test_model());
     list.push_back(make_eval());

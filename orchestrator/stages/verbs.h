@@ -16,6 +16,7 @@ std::unique_ptr<Verb> make_validate();
 std::unique_ptr<Verb> make_tensors();
 std::unique_ptr<Verb> make_graph();
 std::unique_ptr<Verb> make_lineage();
+std::unique_ptr<Verb> make_diff();
 std::unique_ptr<Verb> make_trace();
 std::unique_ptr<Verb> make_test_model();
 std::unique_ptr<Verb> make_eval();
