@@ -1,6 +1,7 @@
 #include "orchestrator/stages/perplexity.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <utility>
 
@@ -28,6 +29,40 @@ struct TokenScore {
   double parent_nll = 0;
   double kl = 0;
   bool same_best = false;
+  unsigned same_five = 0;  ///< of the parent's five best, how many are among the model's
+};
+
+constexpr std::size_t kFive = 5;
+using Five = std::array<std::size_t, kFive>;
+
+/// Indices of the five largest, lower ones first among equals.
+Five five_best(std::span<const float> row) {
+  Five best{};
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    std::size_t place = count;
+    while (place > 0 && row[i] > row[best[place - 1]]) --place;
+    if (place >= kFive) continue;
+    count = std::min(count + 1, kFive);
+    for (std::size_t j = count - 1; j > place; --j) best[j] = best[j - 1];
+    best[place] = i;
+  }
+  return best;
+}
+
+struct Moments {
+  double sum = 0;
+  double squares = 0;
+  void add(double value) {
+    sum += value;
+    squares += value * value;
+  }
+  /// Standard error of the mean of `count` values.
+  double error(double count) const {
+    if (count < 2) return 0;
+    const double mean = sum / count;
+    return std::sqrt(std::max(0.0, squares / count - mean * mean) / (count - 1));
+  }
 };
 
 TokenScore score(std::span<const float> logits, std::span<const float> parent, TokenId next) {
@@ -42,10 +77,14 @@ TokenScore score(std::span<const float> logits, std::span<const float> parent, T
     const double log_model = static_cast<double>(logits[i]) - norm;
     result.kl += std::exp(log_parent) * (log_parent - log_model);
   }
-  const auto best = [](std::span<const float> row) {
-    return std::max_element(row.begin(), row.end()) - row.begin();
-  };
-  result.same_best = best(logits) == best(parent);
+  const Five own = five_best(logits);
+  const Five wanted = five_best(parent);
+  result.same_best = own.front() == wanted.front();
+  const std::size_t ranks = std::min(kFive, logits.size());
+  for (std::size_t i = 0; i < ranks; ++i) {
+    const auto end = own.begin() + static_cast<std::ptrdiff_t>(ranks);
+    if (std::find(own.begin(), end, wanted[i]) != end) ++result.same_five;
+  }
   return result;
 }
 
@@ -62,11 +101,14 @@ class Evaluation {
       APR_ASSIGN(parent_session, parent_->start(options_.window));
     }
     const std::uint64_t end = last_token();
-    for (std::uint64_t begin = 0; begin < end; begin += options_.window) {
+    std::uint64_t counted = 0;  // tokens before this one were counted by earlier windows
+    for (std::uint64_t begin = 0; counted < end; begin += stride()) {
       const std::uint64_t size = std::min<std::uint64_t>(options_.window, end - begin);
-      APR_TRY(run_window(session, parent_session ? &*parent_session : nullptr, begin, size));
+      APR_TRY(run_window(session, parent_session ? &*parent_session : nullptr, begin, size,
+                         std::max(counted, begin + 1)));
       session.release(0);
       if (parent_session) parent_session->release(0);
+      counted = begin + size;
     }
     if (result_.predicted == 0) {
       return make_error(ErrorCode::validation,
@@ -76,16 +118,20 @@ class Evaluation {
   }
 
  private:
+  std::uint64_t stride() const { return options_.stride > 0 ? options_.stride : options_.window; }
+
   /// Where the last window ends.
   std::uint64_t last_token() const {
     std::uint64_t end = tokens_.size();
-    if (options_.max_windows > 0 && options_.max_windows < end / options_.window + 1) {
-      end = std::min<std::uint64_t>(end, options_.max_windows * options_.window);
+    if (options_.max_windows > 0 && options_.max_windows - 1 < end / stride()) {
+      end = std::min<std::uint64_t>(end, (options_.max_windows - 1) * stride() + options_.window);
     }
-    return end % options_.window == 1 ? end - 1 : end;
+    return stride() == options_.window && end % options_.window == 1 ? end - 1 : end;
   }
 
-  Status run_window(Session& session, Session* parent, std::uint64_t begin, std::uint64_t size) {
+  /// Counts the predictions of tokens from `first` on.
+  Status run_window(Session& session, Session* parent, std::uint64_t begin, std::uint64_t size,
+                    std::uint64_t first) {
     WindowScore window;
     const std::uint32_t step = eval_step(options_.window, model_.facts().vocab_size);
     // The last token is predicted and predicts nothing.
@@ -97,7 +143,12 @@ class Evaluation {
       if (parent != nullptr) {
         APR_ASSIGN(parent_logits, parent->append_all_logits(0, ids));
       }
-      APR_TRY(add_rows(window, begin + at, count, logits, parent_logits));
+      const std::uint64_t skipped =
+          first > begin + at + 1 ? std::min(count, first - (begin + at + 1)) : 0;
+      const std::size_t vocabulary = model_.facts().vocab_size;
+      APR_TRY(add_rows(
+          window, begin + at + skipped, count - skipped, logits.subspan(skipped * vocabulary),
+          parent_logits.empty() ? parent_logits : parent_logits.subspan(skipped * vocabulary)));
       if (options_.on_tokens) APR_TRY(options_.on_tokens(begin + at + count, last_token()));
     }
     result_.windows.push_back(window);
@@ -125,13 +176,19 @@ class Evaluation {
       const TokenScore& token = scores_[i];
       window.nll += token.nll;
       ++window.predicted;
+      nll_.add(token.nll);
+      if (parent.empty()) continue;
       window_parent_nll_ += token.parent_nll;
-      kl_ += token.kl;
+      kl_.add(token.kl);
       same_best_ += token.same_best ? 1 : 0;
-      if (token.kl > max_kl_) {
+      same_five_ += token.same_five;
+      const double delta = std::exp(-token.nll) - std::exp(-token.parent_nll);
+      squared_delta_p_ += delta * delta;
+      if (divergences_.empty() || token.kl > max_kl_) {
         max_kl_ = token.kl;
         max_kl_at_ = first + i + 1;
       }
+      divergences_.push_back(token.kl);
     }
     result_.predicted += count;
     return {};
@@ -141,12 +198,30 @@ class Evaluation {
     for (const WindowScore& window : result_.windows) result_.nll += window.nll;
     const auto predicted = static_cast<double>(result_.predicted);
     result_.perplexity = std::exp(result_.nll / predicted);
-    if (parent_ != nullptr) {
-      result_.divergence = Divergence{kl_ / predicted, max_kl_, max_kl_at_,
-                                      static_cast<double>(same_best_) / predicted,
-                                      std::exp(parent_nll_ / predicted)};
-    }
+    result_.perplexity_error = result_.perplexity * nll_.error(predicted);
+    if (parent_ != nullptr) result_.divergence = divergence(predicted);
     return std::move(result_);
+  }
+
+  Divergence divergence(double predicted) {
+    std::sort(divergences_.begin(), divergences_.end());
+    Divergence result;
+    result.mean = kl_.sum / predicted;
+    result.mean_error = kl_.error(predicted);
+    result.median = quantile(divergences_, 0.5);
+    result.p90 = quantile(divergences_, 0.9);
+    result.p95 = quantile(divergences_, 0.95);
+    result.p99 = quantile(divergences_, 0.99);
+    result.p999 = quantile(divergences_, 0.999);
+    result.max = max_kl_;
+    result.min = divergences_.front();
+    result.max_at = max_kl_at_;
+    result.top1_agreement = static_cast<double>(same_best_) / predicted;
+    const auto ranks = static_cast<double>(std::min<std::size_t>(kFive, model_.facts().vocab_size));
+    result.top5_agreement = static_cast<double>(same_five_) / (ranks * predicted);
+    result.parent_perplexity = std::exp(parent_nll_ / predicted);
+    result.rms_delta_p = std::sqrt(squared_delta_p_ / predicted);
+    return result;
   }
 
   const Model& model_;
@@ -157,13 +232,26 @@ class Evaluation {
   std::vector<TokenScore> scores_;
   double window_parent_nll_ = 0;
   double parent_nll_ = 0;
-  double kl_ = 0;
+  Moments nll_;
+  Moments kl_;
+  std::vector<double> divergences_;
   double max_kl_ = 0;
   std::uint64_t max_kl_at_ = 0;
   std::uint64_t same_best_ = 0;
+  std::uint64_t same_five_ = 0;
+  double squared_delta_p_ = 0;
 };
 
 }  // namespace
+
+double quantile(std::span<const double> sorted, double q) {
+  if (sorted.empty()) return 0;
+  const double place = q * static_cast<double>(sorted.size() - 1);
+  const auto below = static_cast<std::size_t>(place);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  const double share = place - static_cast<double>(below);
+  return (1 - share) * sorted[below] + share * sorted[above];
+}
 
 std::uint32_t eval_step(std::uint32_t window, std::uint32_t vocabulary) {
   const std::uint64_t by_memory = kMaxStepLogits / std::max<std::uint32_t>(vocabulary, 1);
