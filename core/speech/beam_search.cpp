@@ -30,6 +30,12 @@ struct Extension {
   TokenId token = 0;
 };
 
+/// Among equals the earlier answer and the lower id come first, whatever a sort does.
+bool likelier(const Extension& a, const Extension& b) {
+  if (a.log_probability != b.log_probability) return a.log_probability > b.log_probability;
+  return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
+}
+
 class BeamSearch {
  public:
   explicit BeamSearch(Search& search) : search_(search), width_(search.options.beams) {}
@@ -44,16 +50,15 @@ class BeamSearch {
       for (std::size_t i = 0; i < live_.size(); ++i) {
         APR_TRY(extend(i, rows.subspan(i * vocabulary, vocabulary), extensions));
       }
-      std::stable_sort(extensions.begin(), extensions.end(),
-                       [](const Extension& a, const Extension& b) {
-                         return a.log_probability > b.log_probability;
-                       });
+      std::sort(extensions.begin(), extensions.end(), likelier);
       APR_TRY(keep(extensions));
       if (finished_.size() >= width_ || live_.empty() || length + 1 == search_.max_tokens) break;
       APR_ASSIGN(rows, step());
     }
-    std::stable_sort(live_.begin(), live_.end(), [](const Beam& a, const Beam& b) {
-      return a.candidate.log_probability > b.candidate.log_probability;
+    std::sort(live_.begin(), live_.end(), [](const Beam& a, const Beam& b) {
+      const double x = a.candidate.log_probability;
+      const double y = b.candidate.log_probability;
+      return x != y ? x > y : a.sequence < b.sequence;
     });
     for (Beam& beam : live_) {
       if (finished_.size() >= width_) break;
