@@ -20,6 +20,8 @@ struct VerbTable {
   std::vector<std::string> stage_names;
 };
 VerbTable all_stages();
+/// What only pipelines use: measures how far a tokenizer gives recorded ids.
+Stage& tokenizer_parity_stage();
 
 struct CheckedStage {
   const StageSpec* spec = nullptr;

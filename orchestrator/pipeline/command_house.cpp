@@ -114,7 +114,7 @@ params:
 # How every stage is run, unless it says otherwise.
 defaults:
   timeout: 1h
-  # retry: {count: 2, delay: 5s, on: [io, timeout]}
+  # retry: {count: 2, delay: 5s, after: [io, timeout]}
 
 stages:
   import:

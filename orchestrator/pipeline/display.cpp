@@ -8,6 +8,7 @@
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
 #include "orchestrator/cli/format.h"
+#include "orchestrator/pipeline/html_report.h"
 
 namespace apr::pipeline {
 namespace {
@@ -134,6 +135,20 @@ void Display::progress(const std::string& stage, std::string_view what, std::uin
   draw_bars();
 }
 
+void Display::retrying(const std::string& stage, unsigned attempt, const Error& why,
+                       std::uint64_t delay_ms) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  erase_bars();
+  if (options_.lines) {
+    const Style style = options_.style;
+    out_ << style.yellow("↻") << ' ' << style.bold(padded(stage, name_width_)) << "  attempt "
+         << attempt << " failed: " << printable(why.message) << "; once more";
+    if (delay_ms > 0) out_ << " in " << human_seconds(static_cast<double>(delay_ms) / 1000);
+    out_ << '\n' << std::flush;
+  }
+  draw_bars();
+}
+
 void Display::finished(const StageResult& stage) {
   const std::lock_guard<std::mutex> lock(mutex_);
   bars_.erase(stage.name);
@@ -146,6 +161,7 @@ void Display::finished(const StageResult& stage) {
     std::vector<std::string> rest;
     if (worked) rest.push_back(human_seconds(stage.seconds));
     rest.insert(rest.end(), stage.figures.begin(), stage.figures.end());
+    if (stage.allowed) rest.emplace_back("which is allowed");
     out_ << joined(rest);
     if (!stage.reason.empty()) {
       out_ << (rest.empty() ? "" : "  ") << style.dim(cat("(", printable(stage.reason), ")"));
@@ -169,6 +185,21 @@ void print_summary(const RunResult& result, std::ostream& out, Style style) {
     out << style.bold("→") << ' ' << published.name << "  " << printable(published.target) << "  "
         << human_bytes(published.size) << "  " << style.dim(cat("sha256 ", published.digest.hex()))
         << (published.written ? "" : "  (unchanged)") << '\n';
+  }
+  for (const TableResult& table : result.tables) {
+    std::vector<Table::Column> columns;
+    for (const std::string& title : table.columns) {
+      columns.push_back({title, columns.empty() ? Table::Align::left : Table::Align::right});
+    }
+    Table shown(columns);
+    for (const auto& row : table.rows) {
+      std::vector<std::string> cells;
+      for (std::size_t i = 0; i < row.size(); ++i) {
+        cells.push_back(printable(shown_figure(row[i], table.units[i])));
+      }
+      shown.row(std::move(cells));
+    }
+    out << '\n' << style.bold(table.title) << '\n' << shown.to_string(style, 2) << '\n';
   }
   std::vector<std::string> counts;
   for (const StageState state : {StageState::ran, StageState::cached, StageState::skipped,

@@ -27,6 +27,8 @@ class Display final : public Observer {
   void working(const std::string& stage, std::string_view what) override;
   void progress(const std::string& stage, std::string_view what, std::uint64_t done,
                 std::uint64_t total) override;
+  void retrying(const std::string& stage, unsigned attempt, const Error& why,
+                std::uint64_t delay_ms) override;
   void finished(const StageResult& stage) override;
 
  private:

@@ -76,6 +76,17 @@ std::vector<GateKind> make_kinds() {
   kld.verbs = {"eval"};
   kinds.push_back(std::move(kld));
 
+  GateKind tokenizer;
+  tokenizer.name = "tokenizer-parity";
+  tokenizer.summary = "the tokenizer gives the ids that a trusted one has recorded";
+  Param mismatches =
+      setting("mismatches", ParamType::integer, "most texts that may have other ids", 0);
+  mismatches.fallback = Json(0);
+  tokenizer.params = {model, input("reference", "recorded texts and ids (JSON)", true),
+                      std::move(mismatches)};
+  tokenizer.verbs = {"tokenizer-parity"};
+  kinds.push_back(std::move(tokenizer));
+
   GateKind size;
   size.name = "size";
   size.summary = "the output is small enough, absolutely or compared with another";

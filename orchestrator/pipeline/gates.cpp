@@ -37,6 +37,7 @@ class Checks {
             good ? ")" : ""));
   }
   void note(std::string_view key, Json value) { outcome_.evidence.set(key, std::move(value)); }
+  void remark(std::string text) { add(std::move(text)); }
   void result(bool good, std::string text) {
     all_ = all_ && good;
     any_ = true;
@@ -142,6 +143,26 @@ Result<GateOutcome> kld(const Json& values, const GateTools& tools) {
   return checks.finish();
 }
 
+Result<GateOutcome> tokenizer_parity(const Json& values, const GateTools& tools) {
+  Json params = Json::object();
+  params.set("model", values["model"]);
+  params.set("reference", values["reference"]);
+  APR_ASSIGN(const auto measured, tools.measure("tokenizer-parity", params));
+  const Json& report = measured.report;
+  Checks checks("tokenizer-parity");
+  checks.note("texts", report["texts"]);
+  checks.hold("mismatches", figure(report, "mismatches"),
+              {Limit::Op::less_equal, values["mismatches"].as_number(0)});
+  const Json& first = report["first_mismatch"];
+  if (first.is_object()) {
+    checks.note("first_mismatch", first);
+    checks.remark(cat("first at text ", first["text"].dump()));
+  } else {
+    checks.remark(cat("of ", report["texts"].dump(), " texts"));
+  }
+  return checks.finish();
+}
+
 Result<GateOutcome> size(const Json& values, const GateTools& tools) {
   APR_ASSIGN(const std::uint64_t bytes, tools.size(values["model"].as_string()));
   Checks checks("size");
@@ -191,6 +212,7 @@ Result<GateOutcome> evaluate_gate(std::string_view kind, const Json& values,
   if (kind == "golden-trace") return golden_trace(values, tools);
   if (kind == "perplexity") return perplexity(values, tools);
   if (kind == "kld") return kld(values, tools);
+  if (kind == "tokenizer-parity") return tokenizer_parity(values, tools);
   if (kind == "size") return size(values, tools);
   if (kind == "report") return report(values, tools);
   return make_error(ErrorCode::usage, "unknown gate", std::string(kind));

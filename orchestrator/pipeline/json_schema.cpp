@@ -153,8 +153,8 @@ Json retry_schema() {
   properties.set("count", Json::object({{"type", "integer"}, {"minimum", 1}, {"maximum", 10}}));
   properties.set("delay", pattern("^[0-9]+(ms|s|m|h)$"));
   const Json cause = one_of_words(retry_causes());
-  properties.set("on", any_of({cause, list(cause)}));
-  return with_help(closed(std::move(properties), {"count", "on"}),
+  properties.set("after", any_of({cause, list(cause)}));
+  return with_help(closed(std::move(properties), {"count", "after"}),
                    "try again after failures that may pass by themselves");
 }
 

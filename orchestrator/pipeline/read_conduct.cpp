@@ -35,7 +35,7 @@ std::optional<std::int64_t> read_integer(const YamlNode& node, std::string_view 
 void read_retry(const YamlNode& node, const std::string& what, RetrySpec& retry,
                 Diagnostics& diagnostics) {
   const std::string whose = cat("'retry' of ", what);
-  MapReader reader(node, whose, {"count", "delay", "on"}, {}, diagnostics);
+  MapReader reader(node, whose, {"count", "delay", "after"}, {}, diagnostics);
   if (node.kind != YamlNode::Kind::map) return;
   retry = {};
   if (const YamlMember* count = reader.member("count")) {
@@ -49,10 +49,10 @@ void read_retry(const YamlNode& node, const std::string& what, RetrySpec& retry,
       retry.delay_ms = *value;
     }
   }
-  const YamlMember* on = reader.member("on");
+  const YamlMember* on = reader.member("after");
   if (on == nullptr) {
-    diagnostics.error(node.at, cat(whose, " lacks 'on'"),
-                      cat("name the failures that may pass by themselves: on: [",
+    diagnostics.error(node.at, cat(whose, " lacks 'after'"),
+                      cat("name the failures that may pass by themselves: after: [",
                           join_names(retry_causes()), "]"));
     return;
   }

@@ -7,10 +7,14 @@ namespace apr::pipeline {
 
 VerbTable all_stages() {
   VerbTable table;
-  table.find = [](std::string_view name) { return find_verb(name); };
+  table.find = [](std::string_view name) -> Verb* {
+    Stage& own = tokenizer_parity_stage();
+    return name == own.info().name ? &own : find_verb(name);
+  };
   for (const auto& verb : all_verbs()) {
     if (verb->is_stage()) table.stage_names.push_back(verb->info().name);
   }
+  table.stage_names.push_back(tokenizer_parity_stage().info().name);
   return table;
 }
 

@@ -3,7 +3,8 @@ import framework
 import helpers
 from helpers import fails
 
-COMMANDS = ["lint", "plan", "run", "resume", "status"]
+COMMANDS = ["lint", "plan", "run", "resume", "status", "explain", "logs", "report", "graph", "verify", "gc"]
+OTHERS = {"init": "apr-pipeline init my.yaml", "schema": "apr-pipeline schema -o"}
 
 
 def test_version(t):
@@ -13,7 +14,8 @@ def test_version(t):
 
 def test_overview(t):
     page = t.ok("--help").out
-    t.contains(page, *COMMANDS)
+    t.contains(page, *COMMANDS, *OTHERS)
+    t.lacks(page, "stage-worker")
     t.equal(t.ok("help").out, page)
     t.equal(t.run(code=2).err, page)
 
@@ -26,6 +28,8 @@ def test_every_command_has_help_with_an_example(t):
         t.lacks(page, f"apr {command}")
         t.check(all(len(line) <= 80 for line in page.splitlines()), "a line is too long\n" + page)
         t.equal(t.ok("help", command).out, page)
+    for command, example in OTHERS.items():
+        t.contains(t.ok(command, "--help").out, f"Usage: apr-pipeline {command}", example, "Exit codes")
 
 
 def test_typing_mistakes(t):
@@ -36,6 +40,9 @@ def test_typing_mistakes(t):
     fails(t, 2, "lint", "a.yaml", "b.yaml", says="does not know what to do with 'b.yaml'")
     fails(t, 2, "run", "x.yaml", "-j", "0", says="must be between 1 and 256")
     fails(t, 2, "run", "x.yaml", "--locked", "--no-lock", says="exclude each other")
+    fails(t, 2, "run", "x.yaml", "--events", "jsonl", "--json", says="exclude each other")
+    fails(t, 2, "run", "x.yaml", "--events", "xml", says="jsonl")
+    t.contains(t.run("stage-worker", stdin="{}", code=2).err, "is started by `apr-pipeline run` only")
 
 
 def test_files_that_are_none(t):
@@ -63,7 +70,10 @@ def test_a_full_disk_is_an_error(t):
 def test_status_and_resume_of_nothing(t):
     path = helpers.project(t)
     fails(t, 3, "status", path, says="this pipeline has not been run here")
-    fails(t, 3, "resume", path, says="this pipeline has not been run here")
+    for command in ["resume", "logs", "report"]:
+        fails(t, 3, command, path, says="this pipeline has not been run here")
+    fails(t, 3, "gc", path, says="there is no state folder")
+    fails(t, 3, "verify", path, says="there is no lock file")
     t.check(not t.path(".apr").exists(), "looking made a state folder")
 
 

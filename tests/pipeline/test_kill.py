@@ -1,17 +1,18 @@
 """kill -9 at any moment, then go on: the same bytes in the end, and nothing left behind.
 
-    APR=build/release/bin/apr-pipeline PYTHONPATH=tests/cli ROUNDS=10 python3 tests/pipeline/test_kill.py
+    APR=build/release/bin/apr-pipeline PYTHONPATH=tests/cli ROUNDS=50 python3 tests/pipeline/test_kill.py
 """
 import os
+import pathlib
 import random
 import signal
 import subprocess
 import time
 
 import framework
-from helpers import digests, project, states
+from helpers import HEAD, digests, project, states
 
-ROUNDS = int(os.environ.get("ROUNDS", "2"))
+ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SEED = int(os.environ.get("SEED", "20240817"))
 
 
@@ -61,17 +62,72 @@ def test_kill_and_resume_rounds(t):
         print(f"round {round_number}: killed after {', '.join(kills)}: same bytes")
 
 
+LONG = HEAD + """\
+stages:
+  import: {uses: import, with: {source: golden/apr-tiny-chat}}
+  measure: {uses: eval, with: {model: "${stages.import.output}", dataset: long.txt}}
+"""
+
+
+def events(folder):
+    """What the run that goes on has told so far."""
+    files = sorted((folder / ".apr" / "runs").glob("*/events.jsonl"))
+    return files[-1].read_text() if files else ""
+
+
+def wait_for_work(folder, process):
+    """Until the measurement, which takes far longer than any test, has begun."""
+    while '"event":"work_started"' not in events(folder) or '"stage":"measure"' not in events(folder):
+        if process.poll() is not None:
+            raise framework.Failure("the run ended before it could be stopped")
+        time.sleep(0.01)
+
+
+def long_project(t):
+    path = project(t, LONG)
+    t.path("long.txt").write_text((framework.BUNDLED / "golden" / "eval.txt").read_text() * 200)
+    return path
+
+
+def children_of(pid):
+    found = []
+    for status in pathlib.Path("/proc").glob("[0-9]*/status"):
+        try:
+            if f"PPid:\t{pid}\n" in status.read_text():
+                found.append(int(status.parent.name))
+        except OSError:
+            pass
+    return found
+
+
 def test_ctrl_c(t):
-    path = project(t)
+    for signal_number in [signal.SIGINT, signal.SIGTERM]:
+        path = long_project(t)
+        process = start(path)
+        wait_for_work(t.folder, process)
+        os.kill(process.pid, signal_number)
+        t.equal(process.wait(timeout=60), 130, "exit code")
+        t.equal(strays(t.folder), [], "what was left behind")
+        status = t.json("status", path)
+        t.equal((status["state"], states(status)), ("interrupted", {"import": status["stages"][0]["state"],
+                                                                    "measure": "failed"}))
+        t.contains(t.ok("status", path).out, "resume")
+
+
+def test_a_killed_run_takes_its_stages_with_it(t):
+    path = long_project(t)
     process = start(path)
+    wait_for_work(t.folder, process)
+    children = children_of(process.pid)
+    t.check(len(children) == 1, f"one stage runs, found {children}")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
     began = time.monotonic()
-    while not (t.path(".apr") / "tmp").exists() and time.monotonic() - began < 20:
-        time.sleep(0.002)
-    os.kill(process.pid, signal.SIGINT)
-    code = process.wait(timeout=60)
-    t.check(code in (0, 130), f"exit code {code}")
-    t.equal(strays(t.folder), [], "what was left behind")
-    t.equal(t.run("run", path).code, 0)
+    while any(pathlib.Path(f"/proc/{child}").exists() and
+              "State:\tZ" not in pathlib.Path(f"/proc/{child}/status").read_text() for child in children):
+        t.check(time.monotonic() - began < 30, "the stage lives on")
+        time.sleep(0.02)
+    t.equal(t.json("status", path)["state"], "killed")
 
 
 def test_two_runs_at_once_share_a_state_folder(t):

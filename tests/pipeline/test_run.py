@@ -62,6 +62,8 @@ def test_plan(t):
     t.equal(changed["check"]["reason"], "depends on 'small', which has to run first")
     t.equal(changed["half"]["action"], "cached")
     t.contains(t.ok("plan", path).out, "6 cached, 0 to run, 0 skipped")
+    page = t.ok("plan", path, "--set", "scheme=q8_0").out
+    t.contains(page, "about memory", "a run needs about", "of disk")
 
 
 def test_inputs_that_are_not_there(t):

@@ -96,7 +96,7 @@ TEST_CASE("Failures that may pass are tried again, others are not") {
   const auto yaml = [](int times, int code, const std::string& on) {
     return fakes::pipeline(cat("  f: {uses: flaky, with: {counter: counter", code, on, times,
                                ", times: ", times, ", code: ", code,
-                               "}, retry: {count: 2, delay: 10ms, on: ", on, "}}\n"));
+                               "}, retry: {count: 2, delay: 10ms, after: ", on, "}}\n"));
   };
   const auto previous = std::filesystem::current_path();
   std::filesystem::current_path(folder.path());

@@ -250,6 +250,21 @@ Result<Outcome> test_model(RunContext& context) {
   return outcome;
 }
 
+/// Every byte of the reference that differs is a mismatch.
+Result<Outcome> parity(RunContext& context) {
+  APR_ASSIGN(const std::string model, contents(context, "model"));
+  APR_ASSIGN(const std::string reference, contents(context, "reference"));
+  std::int64_t mismatches = 0;
+  for (std::size_t i = 0; i < std::min(model.size(), reference.size()); ++i) {
+    mismatches += model[i] != reference[i];
+  }
+  Outcome outcome;
+  outcome.report.set("texts", std::uint64_t{reference.size()});
+  outcome.report.set("mismatches", mismatches);
+  if (mismatches > 0) outcome.report.set("first_mismatch", Json::object({{"text", reference}}));
+  return outcome;
+}
+
 VerbInfo info(std::string name, std::vector<Param> params, std::vector<std::string> metrics = {}) {
   VerbInfo made;
   made.name = std::move(name);
@@ -297,6 +312,7 @@ std::vector<std::unique_ptr<Verb>> make_all() {
            {"perplexity"}),
       eval);
   add(info("test-model", {input("model"), input("golden-trace")}), test_model);
+  add(info("tokenizer-parity", {input("model"), input("reference")}), parity);
   list.push_back(std::make_unique<Talk>());
   return list;
 }

@@ -65,20 +65,21 @@ TEST_CASE("What comes later is refused by name") {
 }
 
 TEST_CASE("How a stage is run is checked") {
-  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 2, delay: 5s, on: io}, "
-                       "timeout: 90s,\n      allow_failure: true, resources: {memory: 1GiB, "
-                       "threads: 2}}\n"))
-            .empty());
+  CHECK(
+      errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 2, delay: 5s, after: io}, "
+                     "timeout: 90s,\n      allow_failure: true, resources: {memory: 1GiB, "
+                     "threads: 2}}\n"))
+          .empty());
   CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {max: 2}}\n")) ==
         Lines{"6:44 'retry' of stage 'b' lacks 'count' | how often to try again: count: 2",
-              "6:44 'retry' of stage 'b' lacks 'on' | name the failures that may pass by "
-              "themselves: on: [timeout, io, network, load, inference, generic]",
-              "6:45 unknown key 'max' in 'retry' of stage 'b' | known keys: count, delay, on"});
-  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 99, on: [oi, "
+              "6:44 'retry' of stage 'b' lacks 'after' | name the failures that may pass by "
+              "themselves: after: [timeout, io, network, load, inference, generic]",
+              "6:45 unknown key 'max' in 'retry' of stage 'b' | known keys: count, delay, after"});
+  CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 99, after: [oi, "
                        "validation]}}\n")) ==
         Lines{"6:52 'count' of 'retry' of stage 'b' must be an integer between 1 and 10",
-              "6:61 'oi' is not something to try again after | did you mean 'io'?",
-              "6:65 'validation' is not something to try again after | known causes: timeout, io, "
+              "6:64 'oi' is not something to try again after | did you mean 'io'?",
+              "6:68 'validation' is not something to try again after | known causes: timeout, io, "
               "network, load, inference, generic"});
   CHECK(errors(after_a("  b: {uses: write, with: {text: x}, timeout: 90, allow_failure: maybe, "
                        "resources: {memory: much, threads: 0, disk: 1GiB}}\n")) ==
