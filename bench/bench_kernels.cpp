@@ -151,21 +151,25 @@ void many(benchmark::State& state, Type type, bool rounded) {
   count(state, static_cast<double>(weights.size()), 2.0 * kRows * kColumns * kTokens);
 }
 
-/// One query of one head over a context of 512.
-void attention(benchmark::State& state) {
+/// Some queries of one head over a context.
+void attention(benchmark::State& state, Size queries, Size context) {
   constexpr Size kDim = 64;
-  constexpr Size kContext = 512;
-  const auto q = random_floats(kDim);
-  const auto keys = random_floats(kContext * kDim);
-  std::vector<float> weights(kContext);
-  std::vector<float> out(kDim);
+  const auto q = random_floats(kDim * queries);
+  const auto keys = random_floats(context * kDim);
+  std::vector<float> weights(context * queries);
+  std::vector<float> out(kDim * queries);
   for (auto _ : state) {
-    table().scores(q.data(), keys.data(), kContext, kDim, 0.125f, weights.data());
-    benchmark::DoNotOptimize(table().exponentials(weights.data(), kContext));
-    table().weighted_sum(weights.data(), keys.data(), kContext, kDim, out.data());
+    table().scores(q.data(), kDim, queries, keys.data(), context, kDim, 0.125f, weights.data(),
+                   context);
+    for (Size t = 0; t < queries; ++t) {
+      benchmark::DoNotOptimize(table().exponentials(weights.data() + t * context, context));
+    }
+    table().weighted_sums(weights.data(), context, queries, keys.data(), context, kDim, out.data(),
+                          kDim);
     benchmark::ClobberMemory();
   }
-  count(state, 2.0 * kContext * kDim * 4, 4.0 * kContext * kDim);
+  const auto pairs = static_cast<double>(context * queries);
+  count(state, 2.0 * 4 * static_cast<double>(context * kDim), 4.0 * pairs * kDim);
 }
 
 void silu(benchmark::State& state) {
@@ -197,7 +201,9 @@ int main(int argc, char** argv) {
     benchmark::RegisterBenchmark(("one_token/rounded/" + name).c_str(), stream, type, true);
     benchmark::RegisterBenchmark(("512_tokens/rounded/" + name).c_str(), many, type, true);
   }
-  benchmark::RegisterBenchmark("attention/one_query_of_512", attention);
+  benchmark::RegisterBenchmark("attention/1_query_of_512", attention, Size{1}, Size{512});
+  benchmark::RegisterBenchmark("attention/12_queries_of_512", attention, Size{12}, Size{512});
+  benchmark::RegisterBenchmark("attention/12_queries_of_1500", attention, Size{12}, Size{1500});
   benchmark::RegisterBenchmark("silu_mul/4864", silu);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();

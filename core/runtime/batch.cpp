@@ -20,6 +20,13 @@ std::uint64_t states_in_step(const Graph& graph, const Batch& batch, const KvCac
 std::vector<RowSegment> segments_of(const Graph& graph, const Batch& batch, const KvCache& cache,
                                     Rows pairs) {
   std::vector<RowSegment> segments;
+  segments_of(graph, batch, cache, pairs, segments);
+  return segments;
+}
+
+void segments_of(const Graph& graph, const Batch& batch, const KvCache& cache, Rows pairs,
+                 std::vector<RowSegment>& segments) {
+  segments.clear();
   if (pairs == Rows::state_pairs) {
     std::uint64_t begin = 0;
     for (const EncodedFrames& encoded : batch.encoded) {
@@ -27,7 +34,7 @@ std::vector<RowSegment> segments_of(const Graph& graph, const Batch& batch, cons
       segments.push_back({encoded.sequence, begin, states, 0, states});
       begin += states;
     }
-    return segments;
+    return;
   }
   for (std::size_t begin = 0; begin < batch.tokens();) {
     const std::size_t end = segment_end(batch, begin);
@@ -39,7 +46,6 @@ std::vector<RowSegment> segments_of(const Graph& graph, const Batch& batch, cons
     segments.push_back({sequence, begin, end - begin, first, keys});
     begin = end;
   }
-  return segments;
 }
 
 RowCounts count_rows(const Graph& graph, const Batch& batch, const KvCache& cache) {

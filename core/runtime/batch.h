@@ -69,5 +69,8 @@ struct RowSegment {
 /// The segments of a kind of pairs, in the order of their tables.
 APR_API std::vector<RowSegment> segments_of(const Graph& graph, const Batch& batch,
                                             const KvCache& cache, Rows pairs);
+/// The same into a vector that keeps its memory from step to step.
+APR_API void segments_of(const Graph& graph, const Batch& batch, const KvCache& cache, Rows pairs,
+                         std::vector<RowSegment>& segments);
 
 }  // namespace apr

@@ -49,6 +49,19 @@ APR_AVX2_INLINE __m256i load_bytes(const void* at) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
 
+/// Fewer than eight floats, the rest 0.
+APR_AVX2_INLINE __m256 load_some(const float* at, Size n) {
+  float whole[8] = {};
+  std::memcpy(whole, at, n * sizeof(float));
+  return _mm256_loadu_ps(whole);
+}
+
+APR_AVX2_INLINE void store_some(float* at, __m256 v, Size n) {
+  float whole[8];
+  _mm256_storeu_ps(whole, v);
+  std::memcpy(at, whole, n * sizeof(float));
+}
+
 /// exp to about one unit in the last place; 0 below the smallest normal float, NaN stays NaN.
 APR_AVX2_INLINE __m256 exp8(__m256 x) {
   const __m256 smallest = _mm256_set1_ps(-87.3f);

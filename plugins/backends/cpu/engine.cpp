@@ -43,6 +43,19 @@ void Engine::need_scratch(std::uint64_t bytes) {
   scratch_bytes_ = std::max(scratch_bytes_, bytes);
 }
 
+void Engine::need_shared(std::uint64_t bytes) {
+  shared_bytes_ = std::max(shared_bytes_, bytes);
+}
+
+std::span<const RowSegment> Engine::segments(Rows pairs, const Step& step) {
+  Segments& segments = segments_[pairs == Rows::pairs ? 0 : pairs == Rows::state_pairs ? 1 : 2];
+  if (!segments.ready) {
+    segments_of(graph, *step.batch, *step.cache, pairs, segments.rows);
+    segments.ready = true;
+  }
+  return segments.rows;
+}
+
 void Engine::need_rounded(std::uint64_t features) {
   rounded_blocks_ = std::max(rounded_blocks_, (features + kBlock - 1) / kBlock);
 }
@@ -108,6 +121,7 @@ Status Engine::allocate() {
     APR_ASSIGN(Buffer scratch, Buffer::create(scratch_bytes_, "scratch memory of a thread"));
     scratch_.push_back(std::move(scratch));
   }
+  APR_ASSIGN(shared_, Buffer::create(shared_bytes_, "gathered rows"));
   // Every kind of row may be multiplied; the other kinds are never more than tokens.
   const std::uint64_t rows_at_most = std::max({most.tokens, most.frames, most.states});
   const auto blocks = checked_mul(rows_at_most, rounded_blocks_);
@@ -127,6 +141,7 @@ Status Engine::allocate() {
 
 void Engine::begin_step() {
   rounded_ready_ = false;
+  for (Segments& segments : segments_) segments.ready = false;
   for (RopeTurns& turns : turns_) turns.ready = false;
 }
 

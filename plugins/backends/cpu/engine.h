@@ -54,6 +54,11 @@ class Engine {
   T* scratch(unsigned thread) const {
     return reinterpret_cast<T*>(scratch_[thread].data());
   }
+  /// Asks for memory that all threads share while one node runs.
+  void need_shared(std::uint64_t bytes);
+  float* shared() const { return reinterpret_cast<float*>(shared_.data()); }
+  /// Whose rows are whose in this step, for a kind of pairs.
+  std::span<const RowSegment> segments(Rows pairs, const Step& step);
   /// Asks for room to round values of `features` columns.
   void need_rounded(std::uint64_t features);
   /// The rows of a value rounded to int8 blocks; done once for all nodes of a step that use the
@@ -76,6 +81,13 @@ class Engine {
   Buffer memory_;
   std::uint64_t scratch_bytes_ = 0;
   std::vector<Buffer> scratch_;
+  std::uint64_t shared_bytes_ = 0;
+  Buffer shared_;
+  struct Segments {
+    bool ready = false;  ///< filled for this step
+    std::vector<RowSegment> rows;
+  };
+  Segments segments_[3];  ///< pairs, state_pairs, cross_pairs
   std::uint64_t rounded_blocks_ = 0;
   Buffer rounded_q_;
   Buffer rounded_d_;
@@ -104,6 +116,9 @@ Result<std::unique_ptr<NodeKernel>> compile_embedding(Engine& engine, const Node
 Result<std::unique_ptr<NodeKernel>> compile_rms_norm(Engine& engine, const Node& node);
 Result<std::unique_ptr<NodeKernel>> compile_layer_norm(Engine& engine, const Node& node);
 Result<std::unique_ptr<NodeKernel>> compile_gelu(Engine& engine, const Node& node);
+Result<std::unique_ptr<NodeKernel>> compile_tanh(Engine& engine, const Node& node);
+Result<std::unique_ptr<NodeKernel>> compile_conv1d(Engine& engine, const Node& node);
+Result<std::unique_ptr<NodeKernel>> compile_row_selection(Engine& engine, const Node& node);
 Result<std::unique_ptr<NodeKernel>> compile_elementwise(Engine& engine, const Node& node);
 
 }  // namespace apr::cpu

@@ -1,8 +1,5 @@
 #include "plugins/backends/cpu/kernels.h"
 
-#include <cmath>
-#include <numbers>
-
 namespace apr::cpu {
 
 const WeightKernels* KernelTable::weights(Type type) const {
@@ -20,11 +17,6 @@ const WeightKernels* KernelTable::weights(Type type) const {
     default:
       return nullptr;
   }
-}
-
-void gelu_erf(const float* x, Size n, float* out) noexcept {
-  constexpr float kInverseRoot = 1.0f / std::numbers::sqrt2_v<float>;
-  for (Size i = 0; i < n; ++i) out[i] = 0.5f * x[i] * (1.0f + std::erf(x[i] * kInverseRoot));
 }
 
 const KernelTable& table_for([[maybe_unused]] CpuLevel level) {

@@ -62,9 +62,10 @@ struct KernelTable {
   /// out = (x - mean) / sqrt(variance + epsilon) * weight + bias; no bias: nullptr
   void (*layer_norm)(const float* x, const float* weight, const float* bias, Size n, float epsilon,
                      float* out) noexcept = nullptr;
-  /// The two forms of the op "gelu".
+  /// The two forms of the op "gelu"; a few units in the last place (approximations.h).
   void (*gelu_erf)(const float* x, Size n, float* out) noexcept = nullptr;
   void (*gelu_tanh)(const float* x, Size n, float* out) noexcept = nullptr;
+  void (*tanh)(const float* x, Size n, float* out) noexcept = nullptr;
   /// out = gate / (1 + exp(-gate)) * up
   void (*silu_mul)(const float* gate, const float* up, Size n, float* out) noexcept = nullptr;
   void (*add)(const float* a, const float* b, Size n, float* out) noexcept = nullptr;
@@ -72,14 +73,17 @@ struct KernelTable {
   void (*rope_halves)(const float* x, const float* cosines, const float* sines, Size pairs,
                       float* out) noexcept = nullptr;
 
-  /// out[j] = scale * (q . keys[j]) for `count` keys of `dim` floats, one after the other.
-  void (*scores)(const float* q, const float* keys, Size count, Size dim, float scale,
-                 float* out) noexcept = nullptr;
+  /// out[t * out_stride + j] = scale * (q[t] . keys[j]) for `queries` vectors that lie q_stride
+  /// apart and `count` keys of `dim` floats, one after the other. The same bits for any company.
+  void (*scores)(const float* q, Size q_stride, Size queries, const float* keys, Size count,
+                 Size dim, float scale, float* out, Size out_stride) noexcept = nullptr;
   /// x[j] = exp(x[j] - max x); returns the sum. The order of the sum depends on n only.
   float (*exponentials)(float* x, Size n) noexcept = nullptr;
-  /// out[d] += sum over j, in order, of weights[j] * values[j][d].
-  void (*weighted_sum)(const float* weights, const float* values, Size count, Size dim,
-                       float* out) noexcept = nullptr;
+  /// out[t][d] += sum over j, in order, of weights[t][j] * values[j][d], for rows t that lie
+  /// weights_stride and out_stride apart.
+  void (*weighted_sums)(const float* weights, Size weights_stride, Size queries,
+                        const float* values, Size count, Size dim, float* out,
+                        Size out_stride) noexcept = nullptr;
 
   /// nullptr for types that are decoded by the codec first.
   const WeightKernels* weights(Type type) const;
@@ -88,14 +92,7 @@ struct KernelTable {
 /// The best table this build has for a level.
 const KernelTable& table_for(CpuLevel level);
 
-/// gelu_tanh: 2 sqrt(2/pi), and the weight of the cube.
-inline constexpr float kGeluTwice = 1.59576912160573f;
-inline constexpr float kGeluCubic = 0.044715f;
-
 extern const KernelTable kScalarKernels;
-/// x/2 (1 + erf(x / sqrt 2)) by the C library, for every table: encoders small enough for a CPU
-/// spend little in it.
-void gelu_erf(const float* x, Size n, float* out) noexcept;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
 #endif

@@ -1,4 +1,5 @@
-// The AVX2 + FMA + F16C table, less the products (products_avx2.cpp).
+// The AVX2 + FMA + F16C table, less the products (products_avx2.cpp) and what
+// attention needs (attention_avx2.cpp).
 #include "plugins/backends/cpu/avx2.h"
 
 #if defined(__x86_64__)
@@ -6,24 +7,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plugins/backends/cpu/approximations.h"
 #include "plugins/backends/cpu/products_avx2.h"
 
 namespace apr::cpu {
 namespace avx2 {
 namespace {
-
-/// Fewer than eight floats, the rest 0.
-APR_AVX2_INLINE __m256 load_some(const float* at, Size n) {
-  float whole[8] = {};
-  std::memcpy(whole, at, n * sizeof(float));
-  return _mm256_loadu_ps(whole);
-}
-
-APR_AVX2_INLINE void store_some(float* at, __m256 v, Size n) {
-  float whole[8];
-  _mm256_storeu_ps(whole, v);
-  std::memcpy(at, whole, n * sizeof(float));
-}
 
 APR_AVX2 void rms_norm(const float* x, const float* weight, Size n, float epsilon,
                        float* out) noexcept {
@@ -99,6 +88,56 @@ APR_AVX2 void gelu_tanh(const float* x, Size n, float* out) noexcept {
   if (i < n) store_some(out + i, gelu_tanh8(load_some(x + i, n - i)), n - i);
 }
 
+template <int n>
+APR_AVX2_INLINE __m256 polynomial8(const float (&c)[n], __m256 x) {
+  __m256 sum = _mm256_set1_ps(c[n - 1]);
+  APR_UNROLL
+  for (int i = n - 2; i >= 0; --i) sum = _mm256_fmadd_ps(sum, x, _mm256_set1_ps(c[i]));
+  return sum;
+}
+
+APR_AVX2_INLINE __m256 magnitude8(__m256 x) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+}
+
+APR_AVX2_INLINE __m256 gelu_erf8(__m256 x) {
+  const __m256 one = _mm256_set1_ps(1.0f);
+  const __m256 z = _mm256_min_ps(_mm256_set1_ps(kTailEnd), magnitude8(x));  // NaN stays
+  const __m256 t = _mm256_div_ps(one, _mm256_fmadd_ps(_mm256_set1_ps(kTailSlope), z, one));
+  const __m256 square = _mm256_mul_ps(z, z);
+  const __m256 lost = _mm256_fmsub_ps(z, z, square);
+  const __m256 half = _mm256_set1_ps(-0.5f);
+  const __m256 rough = exp8(_mm256_mul_ps(half, square));
+  const __m256 e = _mm256_fmadd_ps(rough, _mm256_mul_ps(half, lost), rough);
+  const __m256 tail = _mm256_mul_ps(e, _mm256_mul_ps(t, polynomial8(kTail, t)));
+  return _mm256_mul_ps(x, _mm256_blendv_ps(_mm256_sub_ps(one, tail), tail, x));
+}
+
+APR_AVX2 void gelu_erf(const float* x, Size n, float* out) noexcept {
+  Size i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, gelu_erf8(_mm256_loadu_ps(x + i)));
+  if (i < n) store_some(out + i, gelu_erf8(load_some(x + i, n - i)), n - i);
+}
+
+APR_AVX2_INLINE __m256 tanh8(__m256 x) {
+  const __m256 one = _mm256_set1_ps(1.0f);
+  const __m256 z = _mm256_min_ps(_mm256_set1_ps(kTanhLarge), magnitude8(x));  // NaN stays
+  const __m256 e = exp8(_mm256_add_ps(z, z));
+  const __m256 large =
+      _mm256_sub_ps(one, _mm256_div_ps(_mm256_set1_ps(2.0f), _mm256_add_ps(e, one)));
+  const __m256 square = _mm256_mul_ps(z, z);
+  const __m256 small = _mm256_fmadd_ps(_mm256_mul_ps(z, square), polynomial8(kTanh, square), z);
+  const __m256 is_small = _mm256_cmp_ps(z, _mm256_set1_ps(kTanhSmall), _CMP_LT_OQ);
+  const __m256 sign = _mm256_and_ps(_mm256_set1_ps(-0.0f), x);
+  return _mm256_or_ps(_mm256_blendv_ps(large, small, is_small), sign);
+}
+
+APR_AVX2 void tanh(const float* x, Size n, float* out) noexcept {
+  Size i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(out + i, tanh8(_mm256_loadu_ps(x + i)));
+  if (i < n) store_some(out + i, tanh8(load_some(x + i, n - i)), n - i);
+}
+
 APR_AVX2_INLINE __m256 silu_mul8(__m256 gate, __m256 up) {
   const __m256 e = exp8(_mm256_sub_ps(_mm256_setzero_ps(), gate));
   return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(_mm256_set1_ps(1.0f), e)), up);
@@ -137,88 +176,6 @@ APR_AVX2 void rope_halves(const float* x, const float* cosines, const float* sin
     const float b = x[i + pairs];
     out[i] = a * cosines[i] - b * sines[i];
     out[i + pairs] = b * cosines[i] + a * sines[i];
-  }
-}
-
-APR_AVX2_INLINE __m256 dot_lanes(const float* a, const float* b, Size n) {
-  __m256 sum = _mm256_setzero_ps();
-  Size i = 0;
-  for (; i + 8 <= n; i += 8) {
-    sum = _mm256_fmadd_ps(_mm256_loadu_ps(a + i), _mm256_loadu_ps(b + i), sum);
-  }
-  if (i < n) sum = _mm256_fmadd_ps(load_some(a + i, n - i), load_some(b + i, n - i), sum);
-  return sum;
-}
-
-APR_AVX2 void scores(const float* q, const float* keys, Size count, Size dim, float scale,
-                     float* out) noexcept {
-  const __m256 scale8 = _mm256_set1_ps(scale);
-  Size j = 0;
-  for (; j + 8 <= count; j += 8) {
-    const float* key = keys + j * dim;
-    __m256 sums[8] = {};
-    Size i = 0;
-    for (; i + 8 <= dim; i += 8) {
-      const __m256 part = _mm256_loadu_ps(q + i);
-      for (Size k = 0; k < 8; ++k) {
-        sums[k] = _mm256_fmadd_ps(part, _mm256_loadu_ps(key + k * dim + i), sums[k]);
-      }
-    }
-    if (i < dim) {
-      const __m256 part = load_some(q + i, dim - i);
-      for (Size k = 0; k < 8; ++k) {
-        sums[k] = _mm256_fmadd_ps(part, load_some(key + k * dim + i, dim - i), sums[k]);
-      }
-    }
-    _mm256_storeu_ps(out + j, _mm256_mul_ps(tree_sums(sums), scale8));
-  }
-  for (; j < count; ++j) out[j] = tree_sum(dot_lanes(q, keys + j * dim, dim)) * scale;
-}
-
-APR_AVX2 float exponentials(float* x, Size n) noexcept {
-  __m256 largest8 = _mm256_set1_ps(x[0]);
-  Size i = 0;
-  for (; i + 8 <= n; i += 8) largest8 = _mm256_max_ps(largest8, _mm256_loadu_ps(x + i));
-  float lanes[8];
-  _mm256_storeu_ps(lanes, largest8);
-  float largest = *std::max_element(lanes, lanes + 8);
-  for (; i < n; ++i) largest = std::max(largest, x[i]);
-  largest8 = _mm256_set1_ps(largest);
-  __m256 sum = _mm256_setzero_ps();
-  for (i = 0; i + 8 <= n; i += 8) {
-    const __m256 e = exp8(_mm256_sub_ps(_mm256_loadu_ps(x + i), largest8));
-    _mm256_storeu_ps(x + i, e);
-    sum = _mm256_add_ps(sum, e);
-  }
-  if (i < n) {
-    store_some(x + i, exp8(_mm256_sub_ps(load_some(x + i, n - i), largest8)), n - i);
-    sum = _mm256_add_ps(sum, load_some(x + i, n - i));
-  }
-  return tree_sum(sum);
-}
-
-/// `vectors` vectors of the output stay in registers while all values pass by.
-template <int vectors>
-APR_AVX2_INLINE void weighted_columns(const float* weights, const float* values, Size count,
-                                      Size dim, float* out) {
-  __m256 sums[vectors];
-  for (int k = 0; k < vectors; ++k) sums[k] = _mm256_loadu_ps(out + 8 * k);
-  for (Size j = 0; j < count; ++j) {
-    const __m256 weight = _mm256_set1_ps(weights[j]);
-    for (int k = 0; k < vectors; ++k) {
-      sums[k] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + j * dim + 8 * k), sums[k]);
-    }
-  }
-  for (int k = 0; k < vectors; ++k) _mm256_storeu_ps(out + 8 * k, sums[k]);
-}
-
-APR_AVX2 void weighted_sum(const float* weights, const float* values, Size count, Size dim,
-                           float* out) noexcept {
-  Size i = 0;
-  for (; i + 64 <= dim; i += 64) weighted_columns<8>(weights, values + i, count, dim, out + i);
-  for (; i + 8 <= dim; i += 8) weighted_columns<1>(weights, values + i, count, dim, out + i);
-  for (; i < dim; ++i) {
-    for (Size j = 0; j < count; ++j) out[i] = std::fma(weights[j], values[j * dim + i], out[i]);
   }
 }
 
@@ -283,14 +240,15 @@ const KernelTable kAvx2Kernels = {
     .round_row = avx2::round_row,
     .rms_norm = avx2::rms_norm,
     .layer_norm = avx2::layer_norm,
-    .gelu_erf = gelu_erf,
+    .gelu_erf = avx2::gelu_erf,
     .gelu_tanh = avx2::gelu_tanh,
+    .tanh = avx2::tanh,
     .silu_mul = avx2::silu_mul,
     .add = avx2::add,
     .rope_halves = avx2::rope_halves,
     .scores = avx2::scores,
     .exponentials = avx2::exponentials,
-    .weighted_sum = avx2::weighted_sum,
+    .weighted_sums = avx2::weighted_sums,
 };
 
 }  // namespace apr::cpu

@@ -9,6 +9,7 @@
 
 #include "core/tensor/blocks.h"
 #include "core/tensor/codec.h"
+#include "plugins/backends/cpu/approximations.h"
 #include "plugins/backends/cpu/kernels.h"
 
 namespace apr::cpu {
@@ -193,6 +194,27 @@ void gelu_tanh(const float* x, Size n, float* out) noexcept {
   }
 }
 
+void gelu_erf(const float* x, Size n, float* out) noexcept {
+  for (Size i = 0; i < n; ++i) {
+    const float z = std::fabs(x[i]) < kTailEnd ? std::fabs(x[i]) : kTailEnd;
+    const float t = 1.0f / (1.0f + kTailSlope * z);
+    const double square = static_cast<double>(z) * static_cast<double>(z);
+    const float tail = static_cast<float>(std::exp(-0.5 * square)) * (t * polynomial(kTail, t));
+    out[i] = x[i] * (x[i] < 0.0f ? tail : 1.0f - tail);
+  }
+}
+
+void tanh(const float* x, Size n, float* out) noexcept {
+  for (Size i = 0; i < n; ++i) {
+    const float z = std::fabs(x[i]);
+    float size = z + z * (z * z) * polynomial(kTanh, z * z);
+    if (z >= kTanhSmall) {
+      size = 1.0f - 2.0f / (std::exp(2.0f * std::min(z, kTanhLarge)) + 1.0f);
+    }
+    out[i] = std::copysign(size, x[i]);
+  }
+}
+
 void silu_mul(const float* gate, const float* up, Size n, float* out) noexcept {
   for (Size i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
 }
@@ -211,9 +233,13 @@ void rope_halves(const float* x, const float* cosines, const float* sines, Size 
   }
 }
 
-void scores(const float* q, const float* keys, Size count, Size dim, float scale,
-            float* out) noexcept {
-  for (Size j = 0; j < count; ++j) out[j] = dot(q, keys + j * dim, dim) * scale;
+void scores(const float* q, Size q_stride, Size queries, const float* keys, Size count, Size dim,
+            float scale, float* out, Size out_stride) noexcept {
+  for (Size j = 0; j < count; ++j) {
+    for (Size t = 0; t < queries; ++t) {
+      out[t * out_stride + j] = dot(q + t * q_stride, keys + j * dim, dim) * scale;
+    }
+  }
 }
 
 float exponentials(float* x, Size n) noexcept {
@@ -227,10 +253,13 @@ float exponentials(float* x, Size n) noexcept {
   return tree_sum(lanes);
 }
 
-void weighted_sum(const float* weights, const float* values, Size count, Size dim,
-                  float* out) noexcept {
+void weighted_sums(const float* weights, Size weights_stride, Size queries, const float* values,
+                   Size count, Size dim, float* out, Size out_stride) noexcept {
   for (Size j = 0; j < count; ++j) {
-    for (Size i = 0; i < dim; ++i) out[i] += weights[j] * values[j * dim + i];
+    for (Size t = 0; t < queries; ++t) {
+      const float weight = weights[t * weights_stride + j];
+      for (Size i = 0; i < dim; ++i) out[t * out_stride + i] += weight * values[j * dim + i];
+    }
   }
 }
 
@@ -249,12 +278,13 @@ const KernelTable kScalarKernels = {
     .layer_norm = layer_norm,
     .gelu_erf = gelu_erf,
     .gelu_tanh = gelu_tanh,
+    .tanh = tanh,
     .silu_mul = silu_mul,
     .add = add,
     .rope_halves = rope_halves,
     .scores = scores,
     .exponentials = exponentials,
-    .weighted_sum = weighted_sum,
+    .weighted_sums = weighted_sums,
 };
 
 }  // namespace apr::cpu

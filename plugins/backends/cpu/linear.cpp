@@ -1,151 +1,33 @@
-// Products with weights, on the stored bytes.
-//
-// Rows of the weight are the unit of work: a chunk is a run of them, whatever the number of
-// threads. Two kinds of products, by what x is:
-//
-//   float x     few rows of x: each weight row is decoded in registers while it streams by;
-//               many: a panel of weight rows is decoded once into memory that stays in the cache,
-//               and all rows of x pass over it. Both sum in the same order.
-//   rounded x   for block types outside exact mode: x is rounded to int8 blocks once for all
-//   weights that
-//               it meets, and blocks meet blocks in integer arithmetic.
-#include <algorithm>
-#include <atomic>
-
-#include "core/base/cat.h"
-#include "core/tensor/codec.h"
-#include "plugins/backends/cpu/engine.h"
+// The op "linear" is a product as it stands.
+#include "plugins/backends/cpu/product.h"
 
 namespace apr::cpu {
 namespace {
 
-constexpr Size kPanelBytes = 256 << 10;  ///< decoded weights of one chunk: a part of the L2 cache
-constexpr Size kTokenBytes = 128 << 10;  ///< rows of x that pass over a panel together
-constexpr Size kStreamBytes = 32 << 10;  ///< stored weights of one chunk when they are read once
-constexpr Size kPanelTokens = 4;         ///< from here on decoding a panel pays
-
-Size round_down(Size value, Size multiple) {
-  return value / multiple * multiple;
-}
-
 class LinearKernel final : public NodeKernel {
  public:
-  LinearKernel(Engine& engine, const Node& node) : engine_(engine), node_(node) {}
+  LinearKernel(Engine& engine, const Node& node) : engine_(engine), node_(node), product_(engine) {}
 
   Status prepare() {
-    weight_ = engine_.parameters.views[node_.parameters[0]];
-    const Shape& shape = weight_.shape;
-    if (!can_decode(weight_.type) || weight_.layout != kRowsLayout) {
-      return make_error(ErrorCode::unsupported,
-                        cat("weights of type ", name_of(weight_.type), ", layout ", weight_.layout,
-                            ", cannot be multiplied by this build"),
-                        cat("tensor ", engine_.graph.parameter(node_.parameters[0]).tensor),
-                        "convert the model to q8_0, q4_0, f16, bf16 or f32");
-    }
-    out_rows_ = shape[0];
-    columns_ = shape[1];
-    row_bytes_ = row_bytes(weight_.type, columns_);
-    kernels_ = engine_.kernels.weights(weight_.type);
-    use_rounded_ = engine_.options.mode != Mode::exact && kernels_ != nullptr &&
-                   kernels_->dot_rounded != nullptr;
-    if (use_rounded_) engine_.need_rounded(columns_);
+    APR_TRY(check_weight(engine_, node_.parameters[0]));
+    const TensorView& weight = engine_.parameters.views[node_.parameters[0]];
+    const float* bias = nullptr;
     if (node_.parameters.size() > 1) {
-      APR_ASSIGN(bias_, engine_.floats(node_.parameters[1]));
+      APR_ASSIGN(bias, engine_.floats(node_.parameters[1]));
     }
-    const Size column_bytes = std::max<Size>(columns_, 1) * sizeof(float);
-    panel_rows_ = std::clamp<Size>(round_down(kPanelBytes / column_bytes, 4), 4, 64);
-    panel_tokens_ = std::max<Size>(round_down(kTokenBytes / column_bytes, 12), 12);
-    stream_rows_ =
-        std::clamp<Size>(round_down(kStreamBytes / std::max<Size>(row_bytes_, 1), 4), 4, 64);
-    if (!use_rounded_) engine_.need_scratch(panel_rows_ * column_bytes);
+    product_.prepare(weight, weight.shape[0], weight.shape[1], bias, true);
     return {};
   }
 
   Status run(const Step& step) noexcept override {
-    const RowsView x = engine_.rows(node_.inputs[0], step);
-    const RowsView y = engine_.rows(node_.outputs[0], step);
-    if (x.rows == 0) return {};
-    if (use_rounded_) {
-      run_rounded(x, y);
-      return {};
-    }
-    const bool panel = kernels_ == nullptr || x.rows >= kPanelTokens;
-    const Size rows_per_chunk = panel ? panel_rows_ : stream_rows_;
-    std::atomic<bool> failed{false};
-    for_chunks(rows_per_chunk, [&](Size begin, Size count, unsigned thread) {
-      if (panel) {
-        if (!run_panel(x, y, begin, count, engine_.scratch<float>(thread))) failed = true;
-      } else {
-        for (Size t = 0; t < x.rows; ++t) {
-          kernels_->dot(stored(begin), row_bytes_, count, columns_, x.f32 + t * x.features,
-                        y.f32 + t * y.features + begin);
-        }
-      }
-      add_bias(y, begin, count);
-    });
-    if (failed) return make_error(ErrorCode::inference, "a weight could not be decoded");
-    return {};
+    return product_.multiply(node_.inputs[0], engine_.rows(node_.inputs[0], step),
+                             engine_.rows(node_.outputs[0], step));
   }
 
  private:
-  const std::byte* stored(Size row) const { return weight_.data.data() + row * row_bytes_; }
-
-  /// Calls work(begin, count, thread) for every run of weight rows.
-  template <typename Work>
-  void for_chunks(Size rows_per_chunk, const Work& work) {
-    const auto chunks =
-        static_cast<std::uint32_t>((out_rows_ + rows_per_chunk - 1) / rows_per_chunk);
-    engine_.team->for_each(chunks, [&](std::uint32_t chunk, unsigned thread) {
-      const Size begin = Size{chunk} * rows_per_chunk;
-      work(begin, std::min(rows_per_chunk, out_rows_ - begin), thread);
-    });
-  }
-
-  void run_rounded(const RowsView& x, const RowsView& y) {
-    const RoundedRows rounded = engine_.rounded(node_.inputs[0], x);
-    for_chunks(stream_rows_, [&](Size begin, Size count, unsigned) {
-      kernels_->dot_rounded(stored(begin), row_bytes_, count, rounded, x.rows, y.f32 + begin,
-                            y.features);
-      add_bias(y, begin, count);
-    });
-  }
-
-  bool run_panel(const RowsView& x, const RowsView& y, Size begin, Size count, float* panel) const {
-    if (kernels_ == nullptr) {
-      if (!decode(weight_, begin * columns_, std::span(panel, count * columns_))) return false;
-    } else {
-      for (Size r = 0; r < count; ++r) {
-        kernels_->decode(stored(begin + r), columns_, panel + r * columns_);
-      }
-    }
-    for (Size t = 0; t < x.rows; t += panel_tokens_) {
-      engine_.kernels.dot_panel(panel, count, columns_, x.f32 + t * x.features, x.features,
-                                std::min(panel_tokens_, x.rows - t), y.f32 + t * y.features + begin,
-                                y.features);
-    }
-    return true;
-  }
-
-  void add_bias(const RowsView& y, Size begin, Size count) const {
-    if (bias_ == nullptr) return;
-    for (Size t = 0; t < y.rows; ++t) {
-      float* const out = y.f32 + t * y.features + begin;
-      for (Size r = 0; r < count; ++r) out[r] += bias_[begin + r];
-    }
-  }
-
   Engine& engine_;
   const Node& node_;
-  TensorView weight_;
-  Size out_rows_ = 0;
-  Size columns_ = 0;
-  Size row_bytes_ = 0;
-  const WeightKernels* kernels_ = nullptr;
-  bool use_rounded_ = false;
-  const float* bias_ = nullptr;
-  Size panel_rows_ = 4;
-  Size panel_tokens_ = 12;
-  Size stream_rows_ = 4;
+  Product product_;
 };
 
 }  // namespace

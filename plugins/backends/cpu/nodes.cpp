@@ -76,18 +76,19 @@ class LayerNormKernel final : public NodeKernel {
   const float epsilon_;
 };
 
-class GeluKernel final : public NodeKernel {
+/// gelu and tanh.
+class EachKernel final : public NodeKernel {
  public:
-  GeluKernel(Engine& engine, const Node& node)
-      : engine_(engine), node_(node), tanh_form_(node.text("approximation") == "tanh") {}
+  using Function = void (*)(const float*, Size, float*) noexcept;
+  EachKernel(Engine& engine, const Node& node, Function function)
+      : engine_(engine), node_(node), function_(function) {}
 
   Status run(const Step& step) noexcept override {
     const RowsView x = engine_.rows(node_.inputs[0], step);
     const RowsView out = engine_.rows(node_.outputs[0], step);
-    const auto function = tanh_form_ ? engine_.kernels.gelu_tanh : engine_.kernels.gelu_erf;
     for_rows(engine_, x.rows, x.features, [&](Size begin, Size end) {
-      function(x.f32 + begin * x.features, (end - begin) * x.features,
-               out.f32 + begin * x.features);
+      function_(x.f32 + begin * x.features, (end - begin) * x.features,
+                out.f32 + begin * x.features);
     });
     return {};
   }
@@ -95,7 +96,36 @@ class GeluKernel final : public NodeKernel {
  private:
   Engine& engine_;
   const Node& node_;
-  const bool tanh_form_;
+  const Function function_;
+};
+
+/// select_logit_rows and first_of_sequence: few rows, copied.
+class RowSelectionKernel final : public NodeKernel {
+ public:
+  RowSelectionKernel(Engine& engine, const Node& node)
+      : engine_(engine), node_(node), first_of_sequence_(node.op->name == "first_of_sequence") {}
+
+  Status run(const Step& step) noexcept override {
+    const RowsView x = engine_.rows(node_.inputs[0], step);
+    const RowsView out = engine_.rows(node_.outputs[0], step);
+    const auto copy = [&](Size from, Size to) {
+      std::copy_n(x.f32 + from * x.features, x.features, out.f32 + to * x.features);
+    };
+    if (first_of_sequence_) {
+      const auto segments = engine_.segments(Rows::pairs, step);
+      for (Size row = 0; row < segments.size(); ++row) copy(segments[row].begin, row);
+      return {};
+    }
+    for_rows(engine_, out.rows, out.features, [&](Size begin, Size end) {
+      for (Size row = begin; row < end; ++row) copy(step.batch->logit_rows[row], row);
+    });
+    return {};
+  }
+
+ private:
+  Engine& engine_;
+  const Node& node_;
+  const bool first_of_sequence_;
 };
 
 /// add and silu_mul.
@@ -242,7 +272,17 @@ Result<std::unique_ptr<NodeKernel>> compile_layer_norm(Engine& engine, const Nod
 }
 
 Result<std::unique_ptr<NodeKernel>> compile_gelu(Engine& engine, const Node& node) {
-  return make<GeluKernel>(engine, node);
+  const bool tanh_form = node.text("approximation") == "tanh";
+  return make<EachKernel>(engine, node,
+                          tanh_form ? engine.kernels.gelu_tanh : engine.kernels.gelu_erf);
+}
+
+Result<std::unique_ptr<NodeKernel>> compile_tanh(Engine& engine, const Node& node) {
+  return make<EachKernel>(engine, node, engine.kernels.tanh);
+}
+
+Result<std::unique_ptr<NodeKernel>> compile_row_selection(Engine& engine, const Node& node) {
+  return make<RowSelectionKernel>(engine, node);
 }
 
 Result<std::unique_ptr<NodeKernel>> compile_elementwise(Engine& engine, const Node& node) {
@@ -272,11 +312,19 @@ Result<std::unique_ptr<NodeKernel>> compile_node(Engine& engine, const Node& nod
     Result<std::unique_ptr<NodeKernel>> (*compile)(Engine&, const Node&);
   };
   constexpr Row kRows[] = {
-      {"add", compile_elementwise},       {"attention", compile_attention},
-      {"embedding", compile_embedding},   {"gelu", compile_gelu},
-      {"layer_norm", compile_layer_norm}, {"linear", compile_linear},
-      {"rms_norm", compile_rms_norm},     {"rope", compile_rope},
+      {"add", compile_elementwise},
+      {"attention", compile_attention},
+      {"conv1d", compile_conv1d},
+      {"embedding", compile_embedding},
+      {"first_of_sequence", compile_row_selection},
+      {"gelu", compile_gelu},
+      {"layer_norm", compile_layer_norm},
+      {"linear", compile_linear},
+      {"rms_norm", compile_rms_norm},
+      {"rope", compile_rope},
+      {"select_logit_rows", compile_row_selection},
       {"silu_mul", compile_elementwise},
+      {"tanh", compile_tanh},
   };
   for (const Row& row : kRows) {
     if (row.op != node.op->name) continue;

@@ -1,4 +1,4 @@
-// The products of the AVX2 table, by weight type. See kernels.h for what each kind does.
+// The products and the attention of the AVX2 table. See kernels.h for what each kind does.
 #pragma once
 
 #if defined(__x86_64__)
@@ -31,6 +31,12 @@ void dot_rounded_q8_0(const std::byte* rows, Size row_bytes, Size count, const R
                       Size tokens, float* y, Size y_stride) noexcept;
 void dot_rounded_q4_0(const std::byte* rows, Size row_bytes, Size count, const RoundedRows& x,
                       Size tokens, float* y, Size y_stride) noexcept;
+
+void scores(const float* q, Size q_stride, Size queries, const float* keys, Size count, Size dim,
+            float scale, float* out, Size out_stride) noexcept;
+float exponentials(float* x, Size n) noexcept;
+void weighted_sums(const float* weights, Size weights_stride, Size queries, const float* values,
+                   Size count, Size dim, float* out, Size out_stride) noexcept;
 
 }  // namespace apr::cpu::avx2
 

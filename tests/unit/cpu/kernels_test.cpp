@@ -296,43 +296,127 @@ TEST_CASE("exponentials: near float64, the largest is 1, the order is fixed by t
   }
 }
 
-TEST_CASE("scores and weighted sums, whole and in pieces") {
+TEST_CASE("gelu by erf, and tanh: a few units in the last place off float64") {
+  std::vector<float> x{0.0f, -0.0f, 1e-40f, 1e-30f, -1e-30f, 0.625f, -0.625f, 5.0f, 30.0f, 1e30f};
+  for (int i = -40000; i <= 40000; ++i) x.push_back(static_cast<float>(i) * 3.3e-4f);
+  std::vector<float> out(x.size());
   for (const KernelTable* table : tables()) {
-    for (const Size dim : {6u, 8u, 20u, 64u, 80u, 128u}) {
-      constexpr Size kKeys = 37;
-      const auto q = random_floats(dim);
-      const auto keys = random_floats(kKeys * dim);
-      std::vector<float> whole(kKeys);
-      table->scores(q.data(), keys.data(), kKeys, dim, 0.125f, whole.data());
-      std::vector<float> pieces(kKeys);  // as pages of 5 would give them
-      for (Size j = 0; j < kKeys; j += 5) {
-        table->scores(q.data(), keys.data() + j * dim, std::min<Size>(5, kKeys - j), dim, 0.125f,
-                      pieces.data() + j);
-      }
-      INFO(name_of(table->level) << " " << dim);
-      REQUIRE(same_bits(whole, pieces));
-      for (Size j = 0; j < kKeys; ++j) {
-        double exact = 0;
-        for (Size i = 0; i < dim; ++i) {
-          exact += static_cast<double>(q[i]) * static_cast<double>(keys[j * dim + i]);
-        }
-        REQUIRE(static_cast<double>(whole[j]) == Approx(exact * 0.125).margin(1e-5));
-      }
+    INFO(name_of(table->level));
+    double worst = 0;
+    table->gelu_erf(x.data(), x.size(), out.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const auto v = static_cast<double>(x[i]);
+      const double exact = 0.5 * v * std::erfc(-v / std::sqrt(2.0));
+      const double off = std::fabs(static_cast<double>(out[i]) - exact) - 2e-38;
+      if (exact != 0) worst = std::max(worst, off / std::fabs(exact));
+      REQUIRE(std::signbit(out[i]) == std::signbit(x[i]));
+    }
+    CHECK(worst < 5e-7);
+    worst = 0;
+    table->tanh(x.data(), x.size(), out.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double exact = std::tanh(static_cast<double>(x[i]));
+      const double off = std::fabs(static_cast<double>(out[i]) - exact);
+      if (exact != 0) worst = std::max(worst, off / std::fabs(exact));
+      REQUIRE(std::fabs(out[i]) <= 1.0f);
+      REQUIRE(std::signbit(out[i]) == std::signbit(x[i]));
+    }
+    CHECK(worst < 2.5e-7);
 
-      std::vector<float> sum(dim, 0.0f);
-      table->weighted_sum(whole.data(), keys.data(), kKeys, dim, sum.data());
-      std::vector<float> sum_pieces(dim, 0.0f);
-      for (Size j = 0; j < kKeys; j += 5) {
-        table->weighted_sum(whole.data() + j, keys.data() + j * dim, std::min<Size>(5, kKeys - j),
-                            dim, sum_pieces.data());
+    const std::vector<float> ends{NAN, INFINITY, -1e30f, 1e30f, -20.0f};
+    std::vector<float> at_ends(ends.size());
+    table->gelu_erf(ends.data(), ends.size(), at_ends.data());
+    CHECK(std::isnan(at_ends[0]));
+    CHECK(at_ends[1] == INFINITY);
+    CHECK(std::fabs(at_ends[2]) < 1e-10f);
+    CHECK(at_ends[3] == 1e30f);
+    CHECK(std::fabs(at_ends[4]) < 1e-37f);
+    const std::vector<float> tanh_ends{NAN, INFINITY, -INFINITY, 1e30f, -9.1f};
+    table->tanh(tanh_ends.data(), tanh_ends.size(), at_ends.data());
+    CHECK(std::isnan(at_ends[0]));
+    CHECK(at_ends[1] == 1.0f);
+    CHECK(at_ends[2] == -1.0f);
+    CHECK(at_ends[3] == 1.0f);
+    CHECK(at_ends[4] == -1.0f);
+    for (Size n = 1; n < 40; ++n) {  // tails have the same bits, and end where they should
+      for (const auto function : {table->gelu_erf, table->tanh}) {
+        std::vector<float> some(n + 1, 77.0f);
+        function(x.data() + 41000, n, some.data());
+        CHECK(some.back() == 77.0f);
+        std::vector<float> whole(40);
+        function(x.data() + 41000, 40, whole.data());
+        CHECK(std::memcmp(some.data(), whole.data(), n * sizeof(float)) == 0);
       }
-      REQUIRE(same_bits(sum, sum_pieces));
-      for (Size i = 0; i < dim; ++i) {
-        double exact = 0;
-        for (Size j = 0; j < kKeys; ++j) {
-          exact += static_cast<double>(whole[j]) * static_cast<double>(keys[j * dim + i]);
+    }
+  }
+}
+
+TEST_CASE("scores and weighted sums: near float64, alike whole, in pieces and in any company") {
+  for (const KernelTable* table : tables()) {
+    for (const Size dim : {1u, 6u, 8u, 20u, 37u, 64u, 80u, 128u}) {
+      for (const Size keys_count : {1u, 4u, 37u, 150u}) {
+        constexpr Size kQueries = 13;
+        const Size stride = dim + 3;
+        const auto q = random_floats(kQueries * stride);
+        const auto keys = random_floats(keys_count * dim);
+        INFO(name_of(table->level) << " " << dim << " " << keys_count);
+        std::vector<float> alone(kQueries * keys_count);
+        for (Size t = 0; t < kQueries; ++t) {
+          table->scores(q.data() + t * stride, stride, 1, keys.data(), keys_count, dim, 0.125f,
+                        alone.data() + t * keys_count, keys_count);
         }
-        REQUIRE(static_cast<double>(sum[i]) == Approx(exact).margin(1e-4));
+        for (Size queries = 1; queries <= kQueries; ++queries) {
+          std::vector<float> pieces(queries * keys_count);  // as pages of 5 would give them
+          for (Size j = 0; j < keys_count; j += 5) {
+            table->scores(q.data(), stride, queries, keys.data() + j * dim,
+                          std::min<Size>(5, keys_count - j), dim, 0.125f, pieces.data() + j,
+                          keys_count);
+          }
+          REQUIRE(std::memcmp(pieces.data(), alone.data(), pieces.size() * sizeof(float)) == 0);
+          table->scores(q.data(), stride, queries, keys.data(), keys_count, dim, 0.125f,
+                        pieces.data(), keys_count);
+          REQUIRE(std::memcmp(pieces.data(), alone.data(), pieces.size() * sizeof(float)) == 0);
+        }
+        for (Size t = 0; t < kQueries; ++t) {
+          for (Size j = 0; j < keys_count; ++j) {
+            double exact = 0;
+            for (Size i = 0; i < dim; ++i) {
+              exact +=
+                  static_cast<double>(q[t * stride + i]) * static_cast<double>(keys[j * dim + i]);
+            }
+            REQUIRE(static_cast<double>(alone[t * keys_count + j]) ==
+                    Approx(exact * 0.125).margin(1e-5));
+          }
+        }
+
+        std::vector<float> sums(kQueries * stride, 0.5f);  // what is there is added to
+        for (Size t = 0; t < kQueries; ++t) {
+          table->weighted_sums(alone.data() + t * keys_count, keys_count, 1, keys.data(),
+                               keys_count, dim, sums.data() + t * stride, stride);
+        }
+        for (Size queries = 1; queries <= kQueries; ++queries) {
+          std::vector<float> pieces(kQueries * stride, 0.5f);
+          for (Size j = 0; j < keys_count; j += 5) {
+            table->weighted_sums(alone.data() + j, keys_count, queries, keys.data() + j * dim,
+                                 std::min<Size>(5, keys_count - j), dim, pieces.data(), stride);
+          }
+          REQUIRE(std::memcmp(pieces.data(), sums.data(), queries * stride * sizeof(float)) == 0);
+          std::vector<float> whole(kQueries * stride, 0.5f);
+          table->weighted_sums(alone.data(), keys_count, queries, keys.data(), keys_count, dim,
+                               whole.data(), stride);
+          REQUIRE(std::memcmp(whole.data(), sums.data(), queries * stride * sizeof(float)) == 0);
+        }
+        for (Size t = 0; t < kQueries; ++t) {
+          for (Size i = 0; i < dim; ++i) {
+            double exact = 0.5;
+            for (Size j = 0; j < keys_count; ++j) {
+              exact += static_cast<double>(alone[t * keys_count + j]) *
+                       static_cast<double>(keys[j * dim + i]);
+            }
+            REQUIRE(static_cast<double>(sums[t * stride + i]) == Approx(exact).margin(1e-4));
+          }
+          for (Size i = dim; i < stride; ++i) REQUIRE(sums[t * stride + i] == 0.5f);
+        }
       }
     }
   }

@@ -1,5 +1,6 @@
 // One list of op cases, each on the cpu backend and on the reference backend: own kernels with odd
-// sizes, and variants that the cpu backend leaves to the op table.
+// sizes, and variants that the cpu backend leaves to the op table. encoder_ops_test.cpp has what
+// works on whole sequences and frames.
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
@@ -73,6 +74,8 @@ std::vector<OpCase> cases() {
                        return g.gelu("op", g.add("twice", x, g.add("sum", x, x)), tanh_form);
                      }});
     }
+    all.push_back(
+        {"tanh " + size, [n](GraphBuilder& g, const auto& rows) { return g.tanh("op", rows(n)); }});
     all.push_back({"linear " + size, [n](GraphBuilder& g, const auto& rows) {
                      return g.linear("op", rows(n), g.parameter("weight", {13, n}));
                    }});
