@@ -103,8 +103,10 @@ std::vector<double> expected(const SamplerOptions& o, const std::vector<float>& 
     for (const Entry& entry : entries) {
       if (entry.p > 0) entropy -= entry.p * std::log(entry.p);
     }
-    std::stable_sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
-      return std::abs(-std::log(a.p) - entropy) < std::abs(-std::log(b.p) - entropy);
+    std::sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
+      const double x = std::abs(-std::log(a.p) - entropy);
+      const double y = std::abs(-std::log(b.p) - entropy);
+      return x != y ? x < y : a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
     });
     keep_until(entries, o.typical_p);
     by_probability(entries);
