@@ -256,7 +256,7 @@ class Planner {
   }
 
   void refuse(Plan& plan) {
-    auto refusal = check_places(request_, record_["published"], workshop_);
+    auto refusal = check_places(request_, record_, workshop_);
     if (refusal) refusal = check_resources(request_, state_, plan);
     if (!refusal) {
       plan.refusal = std::move(refusal).error();

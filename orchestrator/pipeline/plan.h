@@ -60,8 +60,8 @@ std::uint64_t memory_budget(const Pipeline& pipeline);
 unsigned thread_budget(const Pipeline& pipeline, const RunOptions& options);
 
 /// Whether the places of outputs can be written, before any work: folders that can be made, nothing
-/// foreign in the way. `published` is what earlier runs put there: digest by path.
-Status check_places(const RunRequest& request, const Json& published, Workshop& workshop);
+/// foreign in the way. `record` knows what earlier runs put there.
+Status check_places(const RunRequest& request, const Json& record, Workshop& workshop);
 /// Whether memory and disk suffice for the plan.
 Status check_resources(const RunRequest& request, const State& state, const Plan& plan);
 

@@ -11,6 +11,7 @@
 #include "core/platform/file.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/pipeline/plan.h"
+#include "orchestrator/pipeline/publish.h"
 #include "orchestrator/pipeline/resolve.h"
 #include "orchestrator/pipeline/runner.h"
 
@@ -117,7 +118,7 @@ unsigned thread_budget(const Pipeline& pipeline, const RunOptions& options) {
   return pipeline.resources.threads.value_or(available_processors());
 }
 
-Status check_places(const RunRequest& request, const Json& published, Workshop& workshop) {
+Status check_places(const RunRequest& request, const Json& record, Workshop& workshop) {
   const Pipeline& pipeline = request.pipeline;
   std::optional<LockFile> lock;
   if (!request.options.lock_file.empty()) {
@@ -135,7 +136,8 @@ Status check_places(const RunRequest& request, const Json& published, Workshop& 
     // Ours: what the last run put there, or what the lock file says that a run makes.
     const auto there = workshop.book().digest(target);
     const std::string digest = there ? there->digest.hex() : "";
-    const bool ours = there && digest == published[target].as_string();
+    const auto digests = our_digests(record, target);
+    const bool ours = there && std::find(digests.begin(), digests.end(), digest) != digests.end();
     const bool locked = there && lock && lock->outputs[output.name] == digest;
     if (ours || locked) continue;
     return make_error(ErrorCode::validation, cat("the place of ", what, " holds something else"),

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -79,8 +80,18 @@ Status publish_text(std::string_view text, const std::string& target) {
   return flush_folder(parent_path(target));
 }
 
-Result<bool> publish(const Output& output, const std::string& target, const std::string& ours,
-                     bool force, DigestBook& book) {
+std::vector<std::string> our_digests(const Json& record, const std::string& target) {
+  std::vector<std::string> digests;
+  for (const char* key : {"published", "publishing"}) {
+    if (const std::string& digest = record[key][target].as_string(); !digest.empty()) {
+      digests.push_back(digest);
+    }
+  }
+  return digests;
+}
+
+Result<bool> publish(const Output& output, const std::string& target,
+                     const std::vector<std::string>& ours, bool force, DigestBook& book) {
   const std::string fresh = temporary_name(target);
   remove_all(fresh);
   APR_ASSIGN(const FileStatus status, file_status(target));
@@ -90,7 +101,8 @@ Result<bool> publish(const Output& output, const std::string& target, const std:
         (status.kind == FileKind::folder) == output.folder) {
       return false;
     }
-    const bool mine = there && there->digest.hex() == ours;
+    const bool mine =
+        there && std::find(ours.begin(), ours.end(), there->digest.hex()) != ours.end();
     if (!mine && !force) {
       return make_error(ErrorCode::validation, "this output place holds something else already",
                         target, "move it away, or replace it with --force");

@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/result.h"
 #include "orchestrator/pipeline/cache.h"
@@ -15,10 +16,14 @@ namespace apr::pipeline {
 /// allows, copies elsewhere, under a temporary name beside the target, then one rename. The
 /// temporary name is always the same, so that what a killed process left is removed by the next. A
 /// target that already has these bytes is left alone. What was not put there by a pipeline (its
-/// digest is not `ours`) is replaced only with `force`. Returns true if the target was written. One
-/// at a time: callers hold `PlaceLock`.
-Result<bool> publish(const Output& output, const std::string& target, const std::string& ours,
-                     bool force, DigestBook& book);
+/// digest is not among `ours`) is replaced only with `force`. Returns true if the target was
+/// written. One at a time: callers hold `PlaceLock`.
+Result<bool> publish(const Output& output, const std::string& target,
+                     const std::vector<std::string>& ours, bool force, DigestBook& book);
+
+/// Digests that may lie at a place because runs put them there, or were stopped while they did:
+/// from a pipeline's record.
+std::vector<std::string> our_digests(const Json& record, const std::string& target);
 
 /// Writes JSON beside the pipeline: like publish(), it leaves nothing for ever if the process is
 /// killed.

@@ -112,7 +112,7 @@ Status Run::prepare() {
 /// What can be known to go wrong before any work is done.
 Status Run::preflight() {
   if (request_.options.publish) {
-    APR_TRY(check_places(request_, record_["published"], workshop_));
+    APR_TRY(check_places(request_, record_, workshop_));
   }
   const auto plan = plan_pipeline(request_, state_, plugins_);
   if (!plan) return {};  // the stage itself says it best
