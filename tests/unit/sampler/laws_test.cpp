@@ -104,9 +104,11 @@ std::vector<double> expected(const SamplerOptions& o, const std::vector<float>& 
       if (entry.p > 0) entropy -= entry.p * std::log(entry.p);
     }
     std::sort(entries.begin(), entries.end(), [&](const Entry& a, const Entry& b) {
-      const double x = std::abs(-std::log(a.p) - entropy);
-      const double y = std::abs(-std::log(b.p) - entropy);
-      return x != y ? x < y : a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+      const double near_a = std::abs(-std::log(a.p) - entropy);
+      const double near_b = std::abs(-std::log(b.p) - entropy);
+      return near_a != near_b     ? near_a < near_b
+             : a.logit != b.logit ? a.logit > b.logit
+                                  : a.id < b.id;
     });
     keep_until(entries, o.typical_p);
     by_probability(entries);
