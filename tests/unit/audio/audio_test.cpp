@@ -21,6 +21,12 @@
 
 using namespace apr;
 
+/// libsndfile 1.2.0 forgets memory of libvorbis when it gives up on a damaged Ogg file.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() {
+  return "leak:libvorbis\n";
+}
+
 namespace {
 
 class Folder {
@@ -268,7 +274,7 @@ TEST_CASE("What is no audio is said to be none") {
   CHECK(refusal(folder.write("text.wav", "This is a letter, not a sound.\n"))
             .message.find("no audio file") != std::string::npos);
   std::string noise;
-  for (int i = 0; i < 5000; ++i) noise += static_cast<char>(i * i * 7919 >> 5);
+  for (unsigned i = 0; i < 5000; ++i) noise += static_cast<char>(i * i * 7919 >> 5 & 255);
   CHECK(refusal(folder.write("noise.mp3", noise)).code == ErrorCode::format);
   for (const std::string head : {"RIFF", "RIFFxxxxWAVE", "fLaC", "OggS", "FORM", "ID3", "caff"}) {
     INFO(head);
