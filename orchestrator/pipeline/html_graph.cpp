@@ -15,7 +15,7 @@
 namespace apr::pipeline {
 namespace {
 
-constexpr double kWidth = 176;
+constexpr double kWidth = 192;
 constexpr double kHeight = 58;
 constexpr double kGapX = 18;
 constexpr double kGapY = 44;
@@ -271,9 +271,9 @@ class Graph {
         "\" rx=\"10\" fill=\"var(--", tone, "bg)\" stroke=\"var(--", tone,
         ")\" stroke-width=\"1.5\"/><text x=\"", fixed(x + 12, 1), "\" y=\"", fixed(y + 24, 1),
         "\" font-size=\"14\" font-weight=\"600\" fill=\"var(--ink)\">",
-        escape_html(shortened_inside(stage["name"].as_string(), gates.empty() ? 20 : 16)),
+        escape_html(shortened_inside(stage["name"].as_string(), gates.empty() ? 20 : 14)),
         "</text><text x=\"", fixed(x + 12, 1), "\" y=\"", fixed(y + 43, 1),
-        "\" font-size=\"12\" fill=\"var(--soft)\">", escape_html(shortened(second, 26)), "</text>");
+        "\" font-size=\"12\" fill=\"var(--soft)\">", escape_html(shortened(second, 27)), "</text>");
     if (!gates.empty()) {
       const bool all = passed == gates.size();
       out += cat("<text x=\"", fixed(x + kWidth - 10, 1), "\" y=\"", fixed(y + 24, 1),
