@@ -89,7 +89,7 @@ Status TokenizerEncoder::fill(const Text& first, const Text* second, bool add_sp
         APR_TRY(encode(first.text, first.trust));
         break;
       case TemplatePiece::Kind::second:
-        APR_TRY(encode(second->text, second->trust));
+        if (second != nullptr) APR_TRY(encode(second->text, second->trust));
         break;
     }
     if (types != nullptr) types->resize(out_.size(), piece.type);

@@ -68,7 +68,8 @@ bool WordPieceMatcher::match_short(std::string_view word, std::vector<TokenId>& 
     std::optional<TokenId> found;
     for (; spelling.size() > prefix; spelling.remove_suffix(1)) {
       ++steps_;
-      if ((found = piece(spelling))) break;
+      found = piece(spelling);
+      if (found) break;
     }
     if (!found) return false;
     out.push_back(*found);
