@@ -162,8 +162,9 @@ class Graph {
         for (const std::size_t node : layer) {
           nodes_[node].x = middle(downward ? nodes_[node].up : nodes_[node].down, nodes_[node].x);
         }
-        std::stable_sort(layer.begin(), layer.end(),
-                         [&](std::size_t a, std::size_t b) { return nodes_[a].x < nodes_[b].x; });
+        std::sort(layer.begin(), layer.end(), [&](std::size_t a, std::size_t b) {
+          return nodes_[a].x != nodes_[b].x ? nodes_[a].x < nodes_[b].x : a < b;
+        });
         spread(layer);
       }
     }
