@@ -124,8 +124,11 @@ Result<std::vector<float>> LogMel::features(std::span<const float> samples,
   const std::uint64_t frames = padded / options_.hop_length;
   const std::size_t bands = options_.feature_size;
   const auto count = checked_mul(frames, bands);
-  if (!count) return make_error(ErrorCode::inference, "the recording is too long");
-  std::vector<float> out(*count);
+  std::vector<float> out;
+  if (!count || *count > out.max_size()) {
+    return make_error(ErrorCode::inference, "the recording is too long");
+  }
+  out.resize(static_cast<std::size_t>(*count));
 
   std::vector<double> frame(width);
   std::vector<double> power(fft_.bins());
