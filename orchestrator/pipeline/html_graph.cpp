@@ -49,6 +49,7 @@ class Graph {
     arrange();
   }
 
+  /// Drawn no smaller than can be read on a phone, where a wide one is moved by hand.
   std::string svg() const {
     double width = 0;
     for (const Node& node : nodes_) width = std::max(width, node.x + node.width() / 2);
@@ -57,7 +58,8 @@ class Graph {
     std::string out =
         cat("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", fixed(width, 0), " ",
             fixed(height, 0), "\" width=\"", fixed(width, 0), "\" height=\"", fixed(height, 0),
-            "\" role=\"img\" aria-label=\"graph of the stages\">");
+            "\" style=\"min-width:", fixed(std::min(width, widest() > 3 ? 760.0 : 440.0), 0),
+            "px\" role=\"img\" aria-label=\"graph of the stages\">");
     for (const Node& node : nodes_) {
       if (node.stage >= 0) out += edges_from(node);
     }
@@ -303,9 +305,7 @@ std::string graph_svg(const Json& run) {
   const JsonArray& stages = run["stages"].as_array();
   if (stages.empty() || stages.size() > kMostStages) return {};
   const Graph graph(stages);
-  // More than this many side by side would be unreadable on a phone: there it is moved by hand.
-  const bool wide = graph.widest() > 3;
-  return cat("<div class=\"card scroll graph", wide ? " wide" : "", "\">", graph.svg(), "</div>");
+  return cat("<div class=\"card scroll graph\">", graph.svg(), "</div>");
 }
 
 }  // namespace apr::pipeline

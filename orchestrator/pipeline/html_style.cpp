@@ -32,7 +32,6 @@ p{margin:4px 0}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
 .chart{overflow-x:auto;margin-top:12px}
 .graph svg,.chart svg{display:block;margin:0 auto;height:auto;max-width:100%}
-.graph.wide svg{min-width:760px}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{text-align:left;padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}
 th{color:var(--soft);font-weight:600;font-size:13px;white-space:nowrap}
@@ -67,7 +66,7 @@ dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabular-nums}
 footer{margin-top:40px;color:var(--soft);font-size:13px}
 @media(max-width:560px){main{padding:16px 12px 48px}h1{font-size:22px}.card{padding:12px}th,td{padding:6px 6px}
 dl{grid-template-columns:1fr;gap:0}dd{margin-bottom:6px}.tiles{grid-template-columns:1fr 1fr;gap:8px}
-.tile b{font-size:18px}.graph{padding:8px}.graph svg,.chart svg{min-width:440px}.graph.wide svg{min-width:760px}}
+.tile b{font-size:18px}.graph{padding:8px}.chart svg{min-width:440px}}
 @media print{body{background:#fff}details.stage{break-inside:avoid}}
 )";
 
