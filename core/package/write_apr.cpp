@@ -99,7 +99,7 @@ Result<WrittenPackage> write_apr(const std::string& path, const PackagePlan& pla
     tensors.push_back({planned.name, planned.type, planned.shape, 0, 0, planned.alias_of});
   }
   for (const auto& [name, content] : plan.files) {
-    if (const auto problem = file_name_problem(name); !problem.empty()) {
+    if (const auto problem = stored_name_problem(name); !problem.empty()) {
       return make_error(ErrorCode::validation, cat("a file to be stored has a name that ", problem),
                         path);
     }

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "core/base/cat.h"
@@ -242,6 +243,32 @@ Status AtomicFile::commit() {
   return in_folder ? Status{} : flush_folder(path_);
 }
 
+namespace {
+
+/// Every file in the folder and in its folders must be one that the new folder may replace.
+Status check_replaceable(const std::string& path, std::span<const std::string> names,
+                         const std::string& within,
+                         const std::function<bool(std::string_view)>& replaceable) {
+  for (const std::string& plain : names) {
+    const std::string name = join_path(within, plain);
+    APR_ASSIGN(const FileStatus inside, file_status(join_path(path, name)));
+    if (inside.kind == FileKind::file && replaceable(name)) continue;
+    if (inside.kind == FileKind::folder && within.empty()) {
+      APR_ASSIGN(const std::vector<std::string> deeper, list_folder(join_path(path, name)));
+      if (!deeper.empty()) {
+        APR_TRY(check_replaceable(path, deeper, name, replaceable));
+        continue;
+      }
+    }
+    return make_error(ErrorCode::validation,
+                      cat("the folder holds '", name, "', which this command would not write"),
+                      path, "choose another folder, or move that file away");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<AtomicFolder> AtomicFolder::create(
     const std::string& path, bool overwrite,
     const std::function<bool(std::string_view)>& replaceable) {
@@ -257,13 +284,7 @@ Result<AtomicFolder> AtomicFolder::create(
       return make_error(ErrorCode::validation, "the folder already exists and is not empty", path,
                         "pass --force to replace it");
     }
-    for (const std::string& name : names) {
-      APR_ASSIGN(const FileStatus inside, file_status(join_path(path, name)));
-      if (inside.kind == FileKind::file && replaceable(name)) continue;
-      return make_error(ErrorCode::validation,
-                        cat("the folder holds '", name, "', which this command would not write"),
-                        path, "choose another folder, or move that file away");
-    }
+    APR_TRY(check_replaceable(path, names, {}, replaceable));
   }
   AtomicFolder folder;
   folder.path_ = resolved(path);
@@ -289,6 +310,7 @@ AtomicFolder& AtomicFolder::operator=(AtomicFolder&& other) noexcept {
   path_ = std::move(other.path_);
   temporary_ = std::exchange(other.temporary_, {});
   slot_ = std::exchange(other.slot_, -1);
+  inner_ = std::exchange(other.inner_, {});
   return *this;
 }
 
@@ -304,17 +326,35 @@ void remove_flat_folder(const std::string& path) {
   }
   ::rmdir(path.c_str());
 }
+/// Removes a folder made of files, and of folders made of files only.
+void remove_shallow_folder(const std::string& path) {
+  if (const auto names = list_folder(path)) {
+    for (const std::string& name : *names) {
+      const std::string inner = join_path(path, name);
+      if (::unlink(inner.c_str()) != 0) remove_flat_folder(inner);
+    }
+  }
+  ::rmdir(path.c_str());
+}
 }  // namespace
 
 void AtomicFolder::discard() noexcept {
   if (temporary_.empty()) return;
-  remove_flat_folder(temporary_);
+  remove_shallow_folder(temporary_);
   platform::leave_temporaries_in(temporary_);
   platform::leave_temporary(std::exchange(slot_, -1));
   temporary_.clear();
 }
 
 Result<AtomicFile> AtomicFolder::create_file(std::string_view name) {
+  if (const std::size_t slash = name.find('/'); slash != name.npos) {
+    std::string inner = join_path(temporary_, name.substr(0, slash));
+    if (std::find(inner_.begin(), inner_.end(), inner) == inner_.end()) {
+      platform::enter_temporary(inner, platform::TemporaryKind::folder);
+      if (::mkdir(inner.c_str(), 0777) != 0) return write_error("the folder cannot be made", inner);
+      inner_.push_back(std::move(inner));
+    }
+  }
   AtomicFile file;
   file.path_ = join_path(temporary_, name);
   file.temporary_ = file.path_;
@@ -324,6 +364,7 @@ Result<AtomicFile> AtomicFolder::create_file(std::string_view name) {
 
 Status AtomicFolder::commit() {
   if (temporary_.empty()) return make_error(ErrorCode::generic, "is already in place", path_);
+  for (const std::string& inner : inner_) APR_TRY(flush_folder(join_path(inner, "x")));
   APR_TRY(flush_folder(join_path(temporary_, "x")));
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
     if (errno != ENOTEMPTY && errno != EEXIST) return write_error("cannot be put in place", path_);
@@ -338,7 +379,7 @@ Status AtomicFolder::commit() {
       ::rename(aside.c_str(), path_.c_str());
       return error;
     }
-    remove_flat_folder(aside);
+    remove_shallow_folder(aside);
   }
   platform::leave_temporaries_in(temporary_);
   platform::leave_temporary(std::exchange(slot_, -1));

@@ -103,19 +103,19 @@ class APR_API AtomicFile {
   std::vector<std::byte> buffer_;
 };
 
-/// The same for a folder of files: it appears complete or not at all.
+/// The same for a folder of files, and of folders with files: it appears complete or not at all.
 class APR_API AtomicFolder {
  public:
   /// An existing folder that is not empty is refused (ErrorCode::validation) unless `overwrite`,
-  /// and even then unless every name in it is `replaceable`: what a user keeps there is never
-  /// deleted.
+  /// and even then unless every name in it ("a", "folder/b") is `replaceable`: what a user keeps
+  /// there is never deleted.
   static Result<AtomicFolder> create(const std::string& path, bool overwrite,
                                      const std::function<bool(std::string_view)>& replaceable);
   AtomicFolder(AtomicFolder&&) noexcept;
   AtomicFolder& operator=(AtomicFolder&&) noexcept;
   ~AtomicFolder();
 
-  /// A file in the folder; commit() it before the folder.
+  /// A file in the folder, "a", or in a folder in it, "folder/b"; commit() it before the folder.
   Result<AtomicFile> create_file(std::string_view name);
   Status commit();
 
@@ -125,6 +125,7 @@ class APR_API AtomicFolder {
   std::string path_;
   std::string temporary_;
   int slot_ = -1;
+  std::vector<std::string> inner_;  ///< folders made in the temporary one
 };
 
 /// Removes the temporary files of every AtomicFile and AtomicFolder alive in this process.

@@ -50,7 +50,7 @@ void leave_temporary(int slot) noexcept {
 
 void leave_temporaries_in(std::string_view folder) noexcept {
   for (Slot& slot : g_slots) {
-    if (slot.state.load() != kFile) continue;
+    if (const int state = slot.state.load(); state != kFile && state != kFolder) continue;
     const std::string_view path = path_of(slot);
     if (path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/') {
       slot.state.store(kFree);
@@ -64,8 +64,10 @@ void remove_temporary_files() noexcept {
   for (const Slot& slot : g_slots) {
     if (slot.state.load() == kFile) ::unlink(slot.path.data());
   }
-  for (const Slot& slot : g_slots) {
-    if (slot.state.load() == kFolder) ::rmdir(slot.path.data());
+  for (int depth = 0; depth < 2; ++depth) {  // a folder goes once those in it are gone
+    for (const Slot& slot : g_slots) {
+      if (slot.state.load() == kFolder) ::rmdir(slot.path.data());
+    }
   }
 }
 

@@ -12,7 +12,7 @@ enum class TemporaryKind { file, folder };
 int enter_temporary(std::string_view path, TemporaryKind kind) noexcept;
 /// Frees a slot; -1 is fine.
 void leave_temporary(int slot) noexcept;
-/// Frees the slots of all files inside a folder.
+/// Frees the slots of all files and folders inside a folder.
 void leave_temporaries_in(std::string_view folder) noexcept;
 
 }  // namespace apr::platform

@@ -21,7 +21,7 @@ struct Group {
 const std::vector<Group>& groups() {
   static const std::vector<Group> list = {
       {"Bring in, shrink, hand out", {"import", "convert", "quantize", "export"}},
-      {"Use", {"chat", "run", "transcribe", "tokenize", "template", "bench"}},
+      {"Use", {"chat", "run", "transcribe", "embeddings", "tokenize", "template", "bench"}},
       {"Look", {"inspect", "tensors", "graph", "lineage", "trace", "diff"}},
       {"Check", {"validate", "test-model", "eval", "compare-hf", "canary create", "canary check"}},
       {"Plugins", {"plugins list", "plugins info", "plugins verify"}},

@@ -21,6 +21,7 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_trace());
     list.push_back(make_run());
     list.push_back(make_chat());
+    list.push_back(make_embeddings());
     list.push_back(make_bench());
     list.push_back(make_transcribe());
     list.push_back(make_tokenize());

@@ -22,6 +22,7 @@ std::unique_ptr<Verb> make_test_model();
 std::unique_ptr<Verb> make_eval();
 std::unique_ptr<Verb> make_run();
 std::unique_ptr<Verb> make_chat();
+std::unique_ptr<Verb> make_embeddings();
 std::unique_ptr<Verb> make_bench();
 std::unique_ptr<Verb> make_transcribe();
 std::unique_ptr<Verb> make_tokenize();

@@ -113,6 +113,14 @@ std::string_view file_name_problem(std::string_view name) {
   return tensor_name_problem(name);  // UTF-8 without control characters
 }
 
+std::string_view stored_name_problem(std::string_view name) {
+  if (name.size() > kMaxFileName) return "is longer than 255 bytes";
+  const std::size_t slash = name.find('/');
+  if (slash == name.npos) return file_name_problem(name);
+  const auto problem = file_name_problem(name.substr(0, slash));
+  return problem.empty() ? file_name_problem(name.substr(slash + 1)) : problem;
+}
+
 std::vector<std::byte> encode_apr_files(const AprFiles& files) {
   std::vector<std::byte> out;
   append_number(out, static_cast<std::uint32_t>(files.size()));
@@ -142,7 +150,7 @@ Result<AprFiles> decode_apr_files(std::span<const std::byte> bytes) {
     const auto content = name_bytes ? reader.take(*size) : std::nullopt;
     if (!content) return bad("holds a file that reaches beyond its end");
     const std::string_view name = as_text(*name_bytes);
-    if (const auto problem = file_name_problem(name); !problem.empty()) {
+    if (const auto problem = stored_name_problem(name); !problem.empty()) {
       return bad(cat("holds a file whose name ", problem));
     }
     if (i > 0 && name <= previous) return bad("is not sorted by name");

@@ -62,8 +62,10 @@ APR_API std::vector<std::byte> encode_apr_directory(std::span<const AprSection> 
 
 using AprFiles = std::map<std::string, std::string, std::less<>>;
 
-/// Why a file may not be called so in the FILES section; empty if it may.
+/// Why a file may not be called so; empty if it may.
 APR_API std::string_view file_name_problem(std::string_view name);
+/// The same for the FILES section, whose files may lie in a folder: "1_Pooling/config.json".
+APR_API std::string_view stored_name_problem(std::string_view name);
 APR_API std::vector<std::byte> encode_apr_files(const AprFiles& files);
 APR_API Result<AprFiles> decode_apr_files(std::span<const std::byte> bytes);
 

@@ -26,7 +26,7 @@ class Writing {
 
   Result<Exporter::Outcome> run(const std::string& target, bool overwrite) {
     for (const auto& [name, content] : package_.files()) {
-      if (const auto problem = file_name_problem(name); !problem.empty()) {
+      if (const auto problem = stored_name_problem(name); !problem.empty()) {
         return make_error(ErrorCode::format, cat("carries a file whose name ", problem),
                           package_.path());
       }

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "core/base/cat.h"
+#include "core/formats/apr/sections.h"
 #include "core/formats/bytes.h"
 #include "core/formats/hugging_face.h"
 #include "core/plugin/plugin.h"
@@ -63,6 +64,7 @@ class Opening {
       record_.inputs.push_back({std::string(name), sha256(content)});
       parts_.files.emplace(name, std::move(content));
     }
+    APR_TRY(read_module_configs(source, names));
     const auto config = parts_.files.find("config.json");
     if (config == parts_.files.end()) {
       return make_error(
@@ -73,6 +75,30 @@ class Opening {
     if (!parts_.config.is_object()) {
       return make_error(ErrorCode::format, "is not a JSON object",
                         join_path(source.folder, "config.json"));
+    }
+    return {};
+  }
+
+  /// The settings of what sentence-transformers runs after the model: modules.json names their
+  /// folders. What it says is for those to check who make embeddings.
+  Status read_module_configs(const Source& source, std::span<const std::string> names) {
+    const auto text = parts_.files.find("modules.json");
+    if (text == parts_.files.end()) return {};
+    const auto modules = parse_json(text->second);
+    if (!modules) return {};
+    for (const Json& module : modules->as_array()) {
+      const std::string& folder = module["path"].as_string();
+      const std::string name = folder + "/config.json";
+      if (!std::ranges::binary_search(names, folder) || !file_name_problem(folder).empty() ||
+          !stored_name_problem(name).empty() || parts_.files.contains(name)) {
+        continue;
+      }
+      const std::string path = join_path(source.folder, name);
+      APR_ASSIGN(const FileStatus status, file_status(path));
+      if (status.kind != FileKind::file) continue;
+      APR_ASSIGN(std::string content, read_file(path, kMaxSmallFile));
+      record_.inputs.push_back({name, sha256(content)});
+      parts_.files.emplace(name, std::move(content));
     }
     return {};
   }

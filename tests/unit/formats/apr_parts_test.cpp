@@ -100,8 +100,9 @@ TEST_CASE("the FILES section reads back and refuses what is not its own") {
     return decode_apr_files(as_bytes(text));
   };
   CHECK(one("ok", 0).ok());
-  for (const char* name :
-       {"", "..", ".", "../x", "a/b", "/etc/passwd", "a\\b", "c:d", "a\nb", "\xff"}) {
+  CHECK(one("1_Pooling/config.json", 0).ok());
+  for (const char* name : {"", "..", ".", "../x", "a/..", "a/.", "./a", "a/", "/", "a/b/c", "a//b",
+                           "/etc/passwd", "a\\b", "a/b:c", "c:d", "a\nb", "\xff"}) {
     CHECK_FALSE(one(name, 0).ok());
   }
   CHECK_FALSE(one("a", 1).ok());

@@ -287,7 +287,9 @@ TEST_CASE("a signal handler finds what is unfinished") {
         AtomicFolder::create(scratch.path("folder"), false, [](std::string_view) { return false; });
     auto first = folder->create_file("first");
     auto second = folder->create_file("second");
-    const bool fine = file->write("x").ok() && first->write("x").ok() && first->commit().ok();
+    auto third = folder->create_file("inner/third");
+    const bool fine = file->write("x").ok() && first->write("x").ok() && first->commit().ok() &&
+                      third->write("x").ok();
     ::kill(::getpid(), fine ? SIGTERM : SIGKILL);
     ::_exit(1);
   }
@@ -326,6 +328,40 @@ TEST_CASE("an atomic folder appears complete, or not at all") {
   {
     const auto abandoned = AtomicFolder::create(scratch.path("gone"), false, never);
   }
+  CHECK(std::distance(fs::directory_iterator(fs::path(path).parent_path()), {}) == 1);
+}
+
+TEST_CASE("an atomic folder may hold folders of files") {
+  const Scratch scratch;
+  const std::string path = scratch.path("out");
+  const auto known = [](std::string_view name) { return name == "a" || name == "in/b"; };
+  const auto make = [&](const std::string& text, bool finish) -> Status {
+    APR_ASSIGN(AtomicFolder folder, AtomicFolder::create(path, true, known));
+    for (const char* name : {"in/b", "a"}) {
+      APR_ASSIGN(AtomicFile file, folder.create_file(name));
+      APR_TRY(file.write(text));
+      APR_TRY(file.commit());
+    }
+    return finish ? folder.commit() : Status();
+  };
+  REQUIRE(make("one", true).ok());
+  CHECK(get(path + "/in/b") == "one");
+  REQUIRE(make("two", false).ok());
+  CHECK(get(path + "/in/b") == "one");
+  REQUIRE(make("three", true).ok());
+  CHECK(get(path + "/in/b") == "three");
+  CHECK(std::distance(fs::directory_iterator(fs::path(path).parent_path()), {}) == 1);
+
+  // What a user keeps further down is not deleted either, nor an empty folder of theirs.
+  put(path + "/in/c", "precious");
+  CHECK_THAT(make("four", true).error().to_string(), Contains("'in/c'"));
+  fs::remove(path + "/in/c");
+  fs::create_directories(path + "/in/deep");
+  CHECK_THAT(make("four", true).error().to_string(), Contains("'in/deep'"));
+  fs::remove(path + "/in/deep");
+  fs::create_directories(path + "/empty");
+  CHECK_THAT(make("four", true).error().to_string(), Contains("'empty'"));
+  CHECK(get(path + "/in/b") == "three");
   CHECK(std::distance(fs::directory_iterator(fs::path(path).parent_path()), {}) == 1);
 }
 

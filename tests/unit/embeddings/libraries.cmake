@@ -1,0 +1,3 @@
+target_sources(unit_embeddings PRIVATE backends/models.cpp)
+target_link_libraries(unit_embeddings PRIVATE apr_static)
+apr_static_plugins(unit_embeddings backend_cpu backend_reference arch_qwen2 arch_llama arch_mistral arch_gpt2 arch_bert arch_whisper)
