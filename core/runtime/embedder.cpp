@@ -13,6 +13,8 @@ namespace apr {
 namespace {
 
 constexpr std::string_view kPoolerOutput = "pooler_output";
+/// Texts in a step: enough for any texts of ordinary length to fill one.
+constexpr std::uint32_t kMostTexts = 4096;
 constexpr double kSmallestLength = 1e-12;  // as torch's normalize()
 
 bool uses_pooler(const EmbedderOptions& options) {
@@ -96,9 +98,8 @@ Result<Embedder> Embedder::create(std::shared_ptr<Executable> executable,
       std::find(compiled.taps.begin(), compiled.taps.end(), value.name) == compiled.taps.end()) {
     return make_error(ErrorCode::usage, "the model was not compiled for embeddings");
   }
-  // Every text has a token, so that a step holds no more texts than tokens.
-  APR_ASSIGN(Session session,
-             Session::create(std::move(executable), options.max_tokens, options.step_tokens));
+  APR_ASSIGN(Session session, Session::create(std::move(executable), options.max_tokens,
+                                              std::min(options.step_tokens, kMostTexts)));
   return Embedder(std::move(session), options, value.name,
                   static_cast<std::uint32_t>(value.type.features));
 }
@@ -263,8 +264,11 @@ Status Embedder::embed(std::span<const TextTokens> texts, std::span<float> vecto
       parts.push_back({index, &texts[index], 0, texts[index].ids.size()});
       room -= texts[index].ids.size();
     };
-    while (first < last && size_of(first) <= room) take(first++);
-    while (first < last && size_of(last - 1) <= room) take(--last);
+    const auto fits = [&](std::size_t place) {
+      return first < last && parts.size() < kMostTexts && size_of(place) <= room;
+    };
+    while (fits(first)) take(first++);
+    while (fits(last - 1)) take(--last);
     APR_TRY(run_parts());
   }
   return {};

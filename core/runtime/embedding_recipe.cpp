@@ -162,7 +162,7 @@ class RecipeReader {
   void limit_to(double tokens, std::string from) {
     if (!(tokens >= 1 && tokens < kNoLimit)) return;
     const auto limit = static_cast<std::uint32_t>(tokens);
-    if (recipe_.max_tokens != 0 && recipe_.max_tokens <= limit) return;
+    if (recipe_.max_tokens != 0 && recipe_.max_tokens < limit) return;
     recipe_.max_tokens = limit;
     recipe_.max_tokens_from = std::move(from);
   }
