@@ -24,6 +24,9 @@ const std::vector<Group>& groups() {
       {"Use", {"chat", "run", "transcribe", "embeddings", "tokenize", "template", "bench"}},
       {"Look", {"inspect", "tensors", "graph", "lineage", "trace", "diff"}},
       {"Check", {"validate", "test-model", "eval", "compare-hf", "canary create", "canary check"}},
+      {"Scripted sessions",
+       {"probador playbook run", "probador playbook list", "probador playbook validate",
+        "probador playbook create"}},
       {"Plugins", {"plugins list", "plugins info", "plugins verify"}},
   };
   return list;

@@ -97,12 +97,18 @@ struct FoundVerb {
 };
 
 Result<FoundVerb> verb_at(std::span<const std::string> words) {
-  if (words.size() > 1) {
-    if (Verb* verb = find_verb(cat(words[0], " ", words[1]))) return FoundVerb{verb, 2};
+  // The longest name wins: "probador playbook run" before "probador playbook".
+  constexpr std::size_t kMostWords = 3;
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::min(words.size(), kMostWords); ++i) {
+    names.push_back(i == 0 ? words[0] : cat(names.back(), " ", words[i]));
   }
-  if (Verb* verb = find_verb(words[0])) return FoundVerb{verb, 1};
-  if (!verbs_of_group(words[0]).empty()) {
-    return incomplete_verb(words[0], words.size() > 1 ? words[1] : "");
+  for (std::size_t i = names.size(); i-- > 0;) {
+    if (Verb* verb = find_verb(names[i])) return FoundVerb{verb, i + 1};
+  }
+  for (std::size_t i = names.size(); i-- > 0;) {
+    if (verbs_of_group(names[i]).empty()) continue;
+    return incomplete_verb(names[i], i + 1 < words.size() ? words[i + 1] : "");
   }
   return unknown_verb(words[0]);
 }

@@ -317,8 +317,8 @@ class Chatter {
     print_choices(choices, conversation_.tokenizer(), context_.out, style_.on);
     const MemoryUse memory = memory_use();
     say(style_.dim(cat("perplexity ", fixed(perplexity_of(choices), 3), "; read ",
-                       fixed(prefill_rate(read, turn.outcome), 0), " tokens/s, wrote ",
-                       fixed(decode_rate(turn.outcome), 1), " tokens/s; ",
+                       fixed(prefill_rate(read, turn.outcome), 0), " tok/s, wrote ",
+                       fixed(decode_rate(turn.outcome), 1), " tok/s; ",
                        human_bytes(memory.resident_bytes), " resident")),
         "\n");
   }

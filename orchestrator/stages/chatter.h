@@ -15,13 +15,13 @@ inline constexpr std::string_view kChatHelp =
     "/system TEXT       set the system message and forget the conversation\n"
     "/save FILE         keep the conversation (-f FILE replaces a file)\n"
     "/load FILE         go on with a kept conversation\n"
-    "/set [NAME VALUE]  change a setting: temperature 0.7, top-k 40, max-tokens 500 ...\n"
+    "/set [NAME VALUE]  change a setting, such as max-tokens 500; alone: list them\n"
     "/retry             answer the last message again, with the next seed\n"
     "/attn LAYER HEAD   draw what each token paid attention to (with --inspect)\n"
     "/quit              end the chat (or Ctrl-D)\n"
     "//text             a message that begins with a slash\n"
     "Ctrl-C             stop the answer\n"
-    "A backslash at the end of a line goes on with the next; pasted lines are one message.";
+    "A backslash at a line's end goes on with the next; a paste is one message.";
 
 /// Talks until the input ends. `info`: the verb's, whose parameters /set changes.
 Result<Outcome> run_chat(RunContext& context, const VerbInfo& info, const Model& model,

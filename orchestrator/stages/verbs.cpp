@@ -1,6 +1,8 @@
 // The list of verbs, in the order of the help page.
 #include "orchestrator/stages/verbs.h"
 
+#include "orchestrator/playbook/verbs.h"
+
 namespace apr {
 
 const std::vector<std::unique_ptr<Verb>>& all_verbs() {
@@ -26,6 +28,10 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_transcribe());
     list.push_back(make_tokenize());
     list.push_back(make_template());
+    list.push_back(make_playbook_run());
+    list.push_back(make_playbook_list());
+    list.push_back(make_playbook_validate());
+    list.push_back(make_playbook_create());
     list.push_back(make_plugins_list());
     list.push_back(make_plugins_info());
     list.push_back(make_plugins_verify());
