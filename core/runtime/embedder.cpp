@@ -138,11 +138,11 @@ class Embedder::Sink final : public TapSink {
       } else {
         if (part.begin == 0) pooler_.begin(part.text->unpooled);
         for (std::size_t t = 0; t < tokens; ++t) {
-          pooler_.add(data.subspan(t * features, features));
+          pooler_.add(data.subspan(t * embedder_.features_, embedder_.features_));
         }
         if (part.end == part.text->ids.size()) pooler_.finish(vector);
       }
-      data = data.subspan(taken * features);
+      data = data.subspan(taken * embedder_.features_);
       rows -= taken;
     }
     if (rows != 0) fail();
