@@ -106,6 +106,7 @@ VerbInfo describe() {
 Result<Model> load(RunContext& context, const std::string& path, std::int64_t window) {
   APR_ASSIGN(Package package, open_any(context, path));
   APR_ASSIGN(const Graph graph, graph_of(package, context.registry()));
+  APR_TRY(require_causal(graph, path, "eval"));
   const ModelFacts& facts = graph.facts();
   if (facts.max_position_embeddings > 0 && window > facts.max_position_embeddings &&
       !context.params.has("task")) {
@@ -117,9 +118,7 @@ Result<Model> load(RunContext& context, const std::string& path, std::int64_t wi
   CompileOptions compile;
   compile.max_tokens = eval_step(static_cast<std::uint32_t>(window), facts.vocab_size);
   compile.max_logit_rows = compile.max_tokens;
-  APR_ASSIGN(Model model, load_model(context, std::move(package), std::move(compile)));
-  APR_TRY(require_causal(model, "eval"));
-  return model;
+  return load_model(context, std::move(package), std::move(compile));
 }
 
 /// The two models must mean the same text by the same ids.

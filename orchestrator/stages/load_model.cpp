@@ -47,12 +47,23 @@ Result<Model> load_model(RunContext& context, const std::string& path, CompileOp
   return load_model(context, std::move(package), std::move(compile));
 }
 
-Status require_causal(const Model& model, std::string_view verb) {
-  if (model.facts().causal) return {};
-  return make_error(ErrorCode::unsupported,
-                    cat("apr ", verb, " works with models that predict the next token; ",
-                        model.facts().architecture, " does not"),
-                    model.package().path());
+Status require_causal(const Graph& graph, const std::string& path, std::string_view verb) {
+  const ModelFacts& facts = graph.facts();
+  const auto refuse = [&](std::string_view what, std::string_view hint) {
+    return make_error(ErrorCode::unsupported,
+                      cat("apr ", verb, " works with models that continue a text; ",
+                          facts.architecture, " ", what),
+                      path, std::string(hint));
+  };
+  if (facts.max_frames > 0) {
+    return refuse("hears a recording and writes down what is said in it",
+                  "`apr transcribe MODEL AUDIO` does that");
+  }
+  if (!facts.causal) {
+    return refuse("encodes whole texts and predicts no next token",
+                  "`apr embeddings MODEL TEXT` gives what it makes of a text");
+  }
+  return {};
 }
 
 }  // namespace apr

@@ -19,7 +19,11 @@ Result<Model> load_model(RunContext& context, Package package, CompileOptions co
 /// The same for what `path` names.
 Result<Model> load_model(RunContext& context, const std::string& path, CompileOptions compile);
 
-/// Fails with the verb's name unless the model predicts next tokens.
-Status require_causal(const Model& model, std::string_view verb);
+/// Fails unless the model continues texts, naming the verb, what the model is (an encoder, or one
+/// that needs a recording) and the verb for such models.
+Status require_causal(const Graph& graph, const std::string& path, std::string_view verb);
+inline Status require_causal(const Model& model, std::string_view verb) {
+  return require_causal(model.graph(), model.package().path(), verb);
+}
 
 }  // namespace apr

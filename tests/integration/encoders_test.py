@@ -355,4 +355,29 @@ def test_what_makes_no_sense_to_trace_is_refused(t):
         t.fails(code, "trace", *words, says=says)
 
 
+def test_encoders_are_timed(t):
+    report = t.json("bench", folder_of("tiny-bert"), "--prefill", "20", "--batch", "3", "--repeat", "2")
+    t.equal((report["prefill"], report["batch"], len(report["prefill_runs"])), (20, 3, 2))
+    for key in ["prefill_tokens_per_second", "tokens_per_second", "sequences_per_second", "load_seconds"]:
+        t.check(report[key] > 0, key)
+    t.check(not {"decode", "decode_tokens_per_second", "first_token_seconds"} & report.keys(), "bert writes nothing")
+    t.contains(t.ok("bench", folder_of("tiny-bert"), "--repeat", "1").out, "8 sequences of 128 tokens at once")
+    report = t.json("bench", folder_of("tiny-whisper"), "--prefill", "8", "--decode", "4", "--repeat", "2")
+    t.equal((report["encoder_frames"], len(report["encoder_runs"])), (3000, 2))
+    for key in ["encoder_seconds", "prefill_tokens_per_second", "decode_tokens_per_second", "first_token_seconds"]:
+        t.check(report[key] > 0, key)
+    t.check(report["first_token_seconds"] > report["encoder_seconds"] / 2, "the first token comes after hearing")
+    t.contains(t.ok("bench", folder_of("tiny-whisper"), "--repeat", "1", "--decode", "2").out, "3000 frames")
+    t.fails(2, "bench", folder_of("tiny-bert"), "--decode", "3", says="--decode")
+    t.fails(2, "bench", folder_of("tiny-bert"), "--prefill", "129", says="128")
+    t.fails(2, "bench", folder_of("tiny-gpt2"), "--batch", "3", says="--batch")
+
+
+def test_verbs_for_texts_say_what_the_model_is_for(t):
+    for name, is_for in [("tiny-bert", "apr embeddings"), ("tiny-whisper", "apr transcribe")]:
+        for verb in [["eval", folder_of(name), "--dataset", framework.BUNDLED / "golden" / "eval.txt"],
+                     ["run", folder_of(name), "Hello"], ["chat", folder_of(name)]]:
+            t.fails(9, *verb, says=[f"apr {verb[0]}", name.removeprefix("tiny-")], hint=is_for)
+
+
 framework.main(globals())
