@@ -145,6 +145,17 @@ class Inspect final : public Stage {
                            : with_commas(static_cast<std::uint64_t>(value.as_integer()));
   }
 
+  static std::string encoder_line(const Json& encoder) {
+    std::string line = cat(number(encoder["num_layers"]), " layers");
+    if (!encoder["num_mel_bins"].is_null()) {
+      line += cat(", ", number(encoder["num_mel_bins"]), " mel bands");
+    }
+    if (!encoder["max_states"].is_null()) {
+      line += cat(", ", number(encoder["max_states"]), " states");
+    }
+    return line;
+  }
+
   static std::string heads_line(const Json& report) {
     std::string line = number(report["num_heads"]);
     if (report["num_kv_heads"] != report["num_heads"]) {
@@ -165,7 +176,10 @@ class Inspect final : public Stage {
     const auto known = [&](const char* label, std::string_view key, std::string value) {
       if (!report[key].is_null()) list.emplace_back(label, std::move(value));
     };
-    known("Layers", "num_layers", number(report["num_layers"]));
+    known("Encoder", "encoder", encoder_line(report["encoder"]));
+    known(report["encoder"].is_null() ? "Layers" : "Decoder", "num_layers",
+          report["encoder"].is_null() ? number(report["num_layers"])
+                                      : cat(number(report["num_layers"]), " layers"));
     known("Hidden", "hidden_size", number(report["hidden_size"]));
     known("Heads", "num_heads", heads_line(report));
     known("Vocab", "vocab_size", number(report["vocab_size"]));

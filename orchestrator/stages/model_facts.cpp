@@ -30,10 +30,26 @@ bool has_chat_template(const Package& package) {
   return parsed || parsed.error().code != ErrorCode::load;  // load: there is none
 }
 
+namespace {
+
+/// Of an encoder beside a decoder; null: there is none.
+Json encoder_facts(const Package& package) {
+  const Json layers = config_fact(package, {"encoder_layers"});
+  if (layers.is_null() || config_fact(package, {"decoder_layers"}).is_null()) return {};
+  return Json::object({{"num_layers", layers},
+                       {"num_heads", config_fact(package, {"encoder_attention_heads"})},
+                       {"intermediate_size", config_fact(package, {"encoder_ffn_dim"})},
+                       {"num_mel_bins", config_fact(package, {"num_mel_bins"})},
+                       {"max_states", config_fact(package, {"max_source_positions"})}});
+}
+
+}  // namespace
+
 Json model_facts(const Package& package) {
   const Json hidden = config_fact(package, {"hidden_size", "n_embd", "d_model", "hidden_dim"});
+  // Of an encoder and a decoder, the decoder's; the encoder has its own entry.
   const Json heads = config_fact(
-      package, {"num_attention_heads", "n_head", "num_heads", "encoder_attention_heads"});
+      package, {"decoder_attention_heads", "num_attention_heads", "n_head", "num_heads"});
   Json kv_heads = config_fact(package, {"num_key_value_heads", "num_kv_heads"});
   if (kv_heads.is_null()) kv_heads = heads;
   Json head_dim = config_fact(package, {"head_dim"});
@@ -44,15 +60,17 @@ Json model_facts(const Package& package) {
   return Json::object(
       {{"architecture", architecture.empty() ? Json() : Json(architecture)},
        {"num_layers",
-        config_fact(package, {"num_hidden_layers", "n_layer", "num_layers", "encoder_layers"})},
+        config_fact(package, {"decoder_layers", "num_hidden_layers", "n_layer", "num_layers"})},
        {"num_heads", heads},
        {"num_kv_heads", kv_heads},
        {"head_dim", head_dim},
        {"hidden_size", hidden},
-       {"intermediate_size", config_fact(package, {"intermediate_size", "n_inner", "ffn_dim"})},
+       {"intermediate_size",
+        config_fact(package, {"decoder_ffn_dim", "intermediate_size", "n_inner", "ffn_dim"})},
        {"vocab_size", config_fact(package, {"vocab_size", "n_vocab"})},
-       {"max_position_embeddings",
-        config_fact(package, {"max_position_embeddings", "n_positions", "n_ctx"})},
+       {"max_position_embeddings", config_fact(package, {"max_position_embeddings", "n_positions",
+                                                         "n_ctx", "max_target_positions"})},
+       {"encoder", encoder_facts(package)},
        {"tied_embeddings", config_fact(package, {"tie_word_embeddings", "tied_embeddings"})}});
 }
 

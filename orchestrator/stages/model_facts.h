@@ -20,7 +20,8 @@ std::string architecture_name(const Package& package);
 bool has_chat_template(const Package& package);
 
 /// architecture, num_layers, num_heads, num_kv_heads, head_dim, hidden_size, intermediate_size,
-/// vocab_size, max_position_embeddings, tied_embeddings; what is not known is null.
+/// vocab_size, max_position_embeddings, encoder (of a model that also has a decoder),
+/// tied_embeddings; what is not known is null.
 Json model_facts(const Package& package);
 
 /// "import → convert (int4)"

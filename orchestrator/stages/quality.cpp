@@ -55,7 +55,7 @@ std::vector<QualityRule> quality_rules() {
       {"large-spread", 5, "a matrix's deviation is above 100"},
       {"half-overflow", 5, "a value is beyond 65504, the largest half-precision number"},
       {"no-tokenizer", 10, "the file carries no tokenizer that opens and fits"},
-      {"no-chat-template", 3, "the file carries no chat template"},
+      {"no-chat-template", 3, "the file carries no chat template, and its model could use one"},
       {"no-license", 2, "the metadata names no licence"},
       {"no-lineage", 3, "the file does not say what it was made from"},
       {"no-trust-section", 5, "there are no digests to check the weights against"},

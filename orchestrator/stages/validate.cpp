@@ -251,7 +251,7 @@ bool check_tokenizer(const Package& package, const std::optional<ModelFacts>& fa
   return fits;
 }
 
-bool check_chat_template(const Package& package, Findings& findings) {
+bool check_chat_template(const Package& package, bool talks, Findings& findings) {
   const auto chat_template = chat_template_of(package);
   if (chat_template) {
     findings.add("chat template", CheckStatus::pass, "parses");
@@ -259,7 +259,9 @@ bool check_chat_template(const Package& package, Findings& findings) {
   }
   const bool absent = !has_chat_template(package);
   findings.add("chat template", absent ? CheckStatus::skip : CheckStatus::fail,
-               absent ? "the model carries none" : chat_template.error().to_string());
+               !absent ? chat_template.error().to_string()
+               : talks ? "the model carries none"
+                       : "the model carries none and needs none");
   return false;
 }
 
@@ -293,7 +295,8 @@ class Validate final : public Stage {
     const auto facts = check_structure(context, package, findings);
     APR_ASSIGN(const StatisticsByName statistics, check_values(context, package, findings));
     const bool tokenizer = check_tokenizer(package, facts, findings);
-    const bool chat_template = check_chat_template(package, findings);
+    const bool talks = !facts || (facts->causal && facts->max_frames == 0);
+    const bool chat_template = check_chat_template(package, talks, findings);
     check_settings(package, findings);
     context.progress.finish();
 
@@ -301,7 +304,7 @@ class Validate final : public Stage {
     if (params.flag("quality") || params.has("min-score")) {
       const Quality quality = rate(package, statistics,
                                    {.tokenizer = tokenizer,
-                                    .chat_template = chat_template,
+                                    .chat_template = chat_template || !talks,
                                     .license = package.metadata()["license"].is_string(),
                                     .lineage = !package.lineage().empty(),
                                     .trust_section = package.content_root().has_value(),
