@@ -55,12 +55,12 @@ class Writing {
   }
 
   Status plan_tensors() {
-    const bool tied = package_.config()["tie_word_embeddings"].as_boolean();
+    // Without the field the architecture has decided: its tied head is an alias in the package.
+    const bool tied = package_.config()["tie_word_embeddings"].as_boolean(true);
     std::size_t decoded = 0;
     for (const TensorEntry& entry : package_.tensors()) {
       if (tied && !entry.alias_of.empty()) {
-        outcome_.notes.push_back(
-            cat(entry.name, " is left out: config.json ties it to ", entry.alias_of));
+        outcome_.notes.push_back(cat(entry.name, " is left out: it is tied to ", entry.alias_of));
         continue;
       }
       Planned planned{&entry};
