@@ -160,11 +160,16 @@ def test_modules_are_kept_and_only_safe_ones(t):
     (t.path("back") / "1_Pooling" / "notes.txt").write_text("mine")
     t.fails(5, "export", "m.apr", "-o", "back", "--force", says="1_Pooling/notes.txt")
     t.equal((t.path("back") / "1_Pooling" / "notes.txt").read_text(), "mine")
-    for number, path in enumerate(["../outside", "/etc", "a/b", "..", "1_Pooling\\x"]):
+    (t.path("outside")).mkdir()
+    (t.path("outside") / "config.json").write_text('{"secret": true}')
+    for number, path in enumerate(["../outside", str(t.path("outside")), "a/b", "..", "1_Pooling\\x"]):
         folder = t.path(f"modules{number}")
         shutil.copytree(source, folder)
         faults.edit_json(folder / "modules.json", lambda data, path=path: data[1].update(path=path))
-        t.fails(4, "import", folder, "-o", "x.apr", says="modules.json")
+        t.ok("import", folder, "-o", "x.apr", "--force")
+        t.ok("export", "x.apr", "-o", f"kept{number}")
+        t.equal(sorted(small_files(t.path(f"kept{number}"))),
+                sorted(name for name in small_files(source) if name != "1_Pooling/config.json"))
 
 
 framework.main(globals())
