@@ -67,7 +67,8 @@ VerbInfo describe() {
   greedy.type = ParamType::integer;
   greedy.minimum = 0;
   greedy.maximum = 4096;
-  greedy.help = "greedy tokens to record after the prompt; by default 32";
+  greedy.help =
+      "greedy tokens to record after the prompt; by default 32, or what a shorter context leaves";
   info.params.push_back(std::move(greedy));
   Param name = text_param("name", "NAME", "the prompt's name in the exported trace");
   name.fallback = Json("prompt");
@@ -153,6 +154,15 @@ Status check_fits(const ModelFacts& facts, std::size_t tokens, std::size_t greed
                                           facts.max_position_embeddings, " positions"));
 }
 
+/// As many as asked for, or as fit.
+std::size_t greedy_tokens(const Values& params, const ModelFacts& facts, std::size_t prompt) {
+  if (params.has("greedy")) return static_cast<std::size_t>(params.integer("greedy"));
+  if (!facts.causal) return 0;
+  const std::size_t positions = facts.max_position_embeddings;
+  if (positions == 0) return kGreedy;
+  return std::min(kGreedy, positions - std::min(positions, prompt));
+}
+
 Error usage_for(const ModelFacts& facts, const std::string& what, std::string hint = {}) {
   return make_error(ErrorCode::usage, cat(facts.architecture, " ", what), {}, std::move(hint));
 }
@@ -205,8 +215,7 @@ class Trace final : public Stage {
     APR_TRY(check_options(params, graph));
     APR_ASSIGN(const auto names, chosen_values(graph, params.text("nodes")));
     APR_ASSIGN(TracedPrompt prompt, prompt_of(context, package, graph));
-    std::size_t greedy = graph.facts().causal ? kGreedy : 0;
-    if (params.has("greedy")) greedy = static_cast<std::size_t>(params.integer("greedy"));
+    const std::size_t greedy = greedy_tokens(params, graph.facts(), prompt.ids.size());
     APR_TRY(check_fits(graph.facts(), prompt.ids.size(), greedy));
 
     CompileOptions compile;
