@@ -9,7 +9,7 @@
 
 namespace apr {
 
-class TokenPooler {
+class APR_API TokenPooler {
  public:
   TokenPooler(std::span<const Pooling> poolings, std::uint32_t features);
 

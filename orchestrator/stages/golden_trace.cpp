@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/base/cat.h"
+#include "core/runtime/pooler.h"
 
 namespace apr {
 
@@ -116,22 +117,20 @@ std::span<const float> TapCollector::numbers(const Graph& graph, std::string_vie
 
 std::vector<float> sentence_embeddings(std::span<const float> rows, std::size_t features,
                                        std::span<const std::size_t> lengths) {
+  const Pooling mean = Pooling::mean;
+  TokenPooler pooler({&mean, 1}, static_cast<std::uint32_t>(features));
   std::vector<float> result;
-  std::size_t row = 0;
+  std::vector<float> vector(features);
   for (const std::size_t length : lengths) {
-    std::vector<double> sum(features, 0.0);
-    for (std::size_t i = 0; i < length; ++i, ++row) {
-      for (std::size_t f = 0; f < features; ++f) {
-        sum[f] += static_cast<double>(rows[row * features + f]);
-      }
-    }
+    pooler.begin(0);
+    for (std::size_t i = 0; i < length; ++i) pooler.add(rows.subspan(i * features, features));
+    rows = rows.subspan(length * features);
+    pooler.finish(vector);
     double squares = 0;
-    for (double& value : sum) {
-      value /= static_cast<double>(length);
-      squares += value * value;
+    for (const double number : vector) squares += number * number;
+    for (const double number : vector) {
+      result.push_back(static_cast<float>(number / std::sqrt(squares)));
     }
-    const double norm = std::sqrt(squares);
-    for (const double value : sum) result.push_back(static_cast<float>(value / norm));
   }
   return result;
 }

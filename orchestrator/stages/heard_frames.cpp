@@ -16,7 +16,8 @@ Result<LogMel> front_end_of(const Package& package, const Graph& graph) {
   const std::string place = cat(package.path(), ": ", kFile);
   const std::string* text = package.file(kFile);
   if (text == nullptr) {
-    return make_error(ErrorCode::load, "is missing; it says how sound becomes frames", place,
+    return make_error(ErrorCode::load,
+                      "is missing, which says how sound becomes what the model hears", place,
                       "import the model again from its complete folder");
   }
   APR_ASSIGN(const Json config, parse_json(*text, place));
@@ -27,14 +28,14 @@ Result<LogMel> front_end_of(const Package& package, const Graph& graph) {
   for (const ValueId id : graph.inputs()) {
     const Value& input = graph.value(id);
     if (input.type.rows == Rows::frames && input.type.features != options.feature_size) {
-      return unsuited(cat("field feature_size is ", options.feature_size,
-                          ", and the encoder takes ", input.type.features, " features a frame"));
+      return unsuited(cat("field feature_size: ", options.feature_size,
+                          ", but the model hears num_mel_bins ", input.type.features));
     }
   }
   if (options.chunk_frames() != graph.facts().max_frames) {
-    return unsuited(cat("field chunk_length is ", options.chunk_length, " s, which are ",
-                        options.chunk_frames(), " frames; the encoder takes ",
-                        graph.facts().max_frames));
+    return unsuited(cat("field chunk_length: ", options.chunk_length, " s are ",
+                        options.chunk_frames(), " frames, but the model hears ",
+                        graph.facts().max_frames, " (max_source_positions)"));
   }
   return LogMel::create(options);
 }

@@ -13,6 +13,7 @@
 #include "orchestrator/cli/terminal.h"
 #include "orchestrator/stages/audio.h"
 #include "orchestrator/stages/generation.h"
+#include "orchestrator/stages/heard_frames.h"
 #include "orchestrator/stages/load_model.h"
 #include "orchestrator/stages/open_package.h"
 #include "orchestrator/stages/params.h"
@@ -23,7 +24,6 @@ namespace apr {
 
 namespace {
 
-constexpr std::string_view kPreprocessor = "preprocessor_config.json";
 /// More than any speech model's decoder has; the executable plans memory for it.
 constexpr std::uint32_t kMaxContext = 1024;
 
@@ -131,40 +131,6 @@ VerbInfo describe() {
   return info;
 }
 
-Error unsuited(const Package& package, std::string problem, std::string_view file) {
-  return make_error(ErrorCode::load, std::move(problem), cat(package.path(), ": ", file),
-                    "the file belongs to another model");
-}
-
-/// The front end that the package describes, checked against the graph behind it.
-Result<MelOptions> mel_options(const Package& package, const Graph& graph) {
-  const std::string file = cat(package.path(), ": ", kPreprocessor);
-  const std::string* text = package.file(kPreprocessor);
-  if (text == nullptr) {
-    return make_error(ErrorCode::load,
-                      "is missing, which says how sound becomes what the model hears", file,
-                      "import the model again from its complete folder");
-  }
-  APR_ASSIGN(const Json config, parse_json(*text, file));
-  APR_ASSIGN(const MelOptions options, read_mel_options(config, file));
-  for (const ValueId id : graph.inputs()) {
-    const Value& value = graph.value(id);
-    if (value.type.rows != Rows::frames || value.type.features == options.feature_size) continue;
-    return unsuited(package,
-                    cat("field feature_size: ", options.feature_size,
-                        ", but the model hears num_mel_bins ", value.type.features),
-                    kPreprocessor);
-  }
-  if (options.chunk_frames() != graph.facts().max_frames) {
-    return unsuited(
-        package,
-        cat("field chunk_length: ", options.chunk_length, " s are ", options.chunk_frames(),
-            " frames, but the model hears ", graph.facts().max_frames, " (max_source_positions)"),
-        kPreprocessor);
-  }
-  return options;
-}
-
 Result<SpeechTokens> speech_tokens(const Model& model) {
   APR_ASSIGN(const Tokenizer* tokenizer, model.tokenizer());
   const Package& package = model.package();
@@ -253,9 +219,10 @@ class Transcribe final : public Stage {
           cat("apr transcribe works with speech models; ", graph.facts().architecture, " is none"),
           package.path());
     }
-    APR_ASSIGN(const MelOptions mel, mel_options(package, graph));
+    APR_ASSIGN(const LogMel front_end, front_end_of(package, graph));
+    const std::uint32_t rate = front_end.options().sampling_rate;
     APR_ASSIGN(const Audio audio,
-               read_audio(params.text("audio"), mel.sampling_rate, {}, forward_progress(context)));
+               read_audio(params.text("audio"), rate, {}, forward_progress(context)));
     context.progress.finish();
 
     CompileOptions compile;
@@ -265,7 +232,7 @@ class Transcribe final : public Stage {
     APR_ASSIGN(const SpeechTokens tokens, speech_tokens(model));
     APR_ASSIGN(options.language, chosen_language(params.text("language"), tokens));
     APR_ASSIGN(options.timestamps, timestamp_use(params, tokens, model.facts()));
-    return transcribe_audio(context, model, tokens, mel, audio, options);
+    return transcribe_audio(context, model, tokens, front_end, audio, options);
   }
 
   void print(const Json&, std::ostream&, bool) const override {}
@@ -289,13 +256,12 @@ class Transcribe final : public Stage {
   }
 
   static Result<Outcome> transcribe_audio(RunContext& context, const Model& model,
-                                          const SpeechTokens& tokens, const MelOptions& mel,
+                                          const SpeechTokens& tokens, const LogMel& front_end,
                                           const Audio& audio, TranscribeOptions& options) {
     const Values& params = context.params;
     const std::uint64_t begin = monotonic_ns();
-    APR_ASSIGN(const LogMel log_mel, LogMel::create(mel));
     APR_ASSIGN(const SpeechFeatures features,
-               speech_features(log_mel, audio.samples, model.facts().frames_per_state));
+               speech_features(front_end, audio.samples, model.facts().frames_per_state));
     const std::uint32_t sequences = std::max(options.beams, options.best_of);
     const std::uint32_t length = std::min(model.facts().max_position_embeddings, kMaxContext);
     APR_ASSIGN(Session session, model.start(length, sequences));
