@@ -17,6 +17,9 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_graph());
     list.push_back(make_lineage());
     list.push_back(make_diff());
+    list.push_back(make_compare_hf());
+    list.push_back(make_canary_create());
+    list.push_back(make_canary_check());
     list.push_back(make_validate());
     list.push_back(make_test_model());
     list.push_back(make_eval());
@@ -32,6 +35,7 @@ const std::vector<std::unique_ptr<Verb>>& all_verbs() {
     list.push_back(make_playbook_list());
     list.push_back(make_playbook_validate());
     list.push_back(make_playbook_create());
+    list.push_back(make_completion());
     list.push_back(make_plugins_list());
     list.push_back(make_plugins_info());
     list.push_back(make_plugins_verify());
