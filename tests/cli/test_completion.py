@@ -60,8 +60,8 @@ def typed(t, command, keys, until, env=None):
             if text is not None:
                 os.write(terminal, text.encode())
             begin, end = len(screen) if text is not None else 0, time.monotonic() + 40
-            # shells redraw with spaces of their own
-            while wanted.encode() not in re.sub(rb" +", b" ", screen[begin:]):
+            # shells redraw with spaces and steps back of their own
+            while wanted.encode() not in re.sub(rb" +", b" ", re.sub(rb".\x08", b"", screen[begin:])):
                 if time.monotonic() > end:
                     raise framework.Failure(f"'{wanted}' did not appear; the screen shows:\n"
                                             f"{screen.decode('utf-8', 'replace')}")
