@@ -113,28 +113,33 @@ CompletedVerb completed(const VerbInfo& verb, const Suggestions& suggestions) {
 std::vector<std::string> groups_of(const CompletedProgram& program) {
   std::vector<std::string> groups;
   for (const CompletedVerb& verb : program.verbs) {
-    const auto space = verb.name.find(' ');
-    if (space == std::string::npos) continue;
-    const std::string group = verb.name.substr(0, space);
-    if (std::find(groups.begin(), groups.end(), group) == groups.end()) groups.push_back(group);
+    for (auto space = verb.name.find(' '); space != std::string::npos;
+         space = verb.name.find(' ', space + 1)) {
+      const std::string group = verb.name.substr(0, space);
+      if (std::find(groups.begin(), groups.end(), group) == groups.end()) groups.push_back(group);
+    }
   }
   return groups;
 }
 
-std::vector<std::pair<std::string, std::string>> first_words(const CompletedProgram& program) {
+std::vector<std::pair<std::string, std::string>> next_words(const CompletedProgram& program,
+                                                            const std::string& group) {
   std::vector<std::pair<std::string, std::string>> words;
+  const std::string beginning = group.empty() ? "" : group + " ";
   for (const CompletedVerb& verb : program.verbs) {
-    const auto space = verb.name.find(' ');
-    if (space == std::string::npos) words.emplace_back(verb.name, verb.help);
-  }
-  for (const std::string& group : groups_of(program)) {
-    std::string help;
-    for (const CompletedVerb& verb : program.verbs) {
-      if (verb.name.starts_with(group + " ")) {
-        help += cat(help.empty() ? "" : ", ", verb.name.substr(group.size() + 1));
-      }
+    if (!verb.name.starts_with(beginning)) continue;
+    const std::string rest = verb.name.substr(beginning.size());
+    const auto space = rest.find(' ');
+    const std::string word = rest.substr(0, space);
+    const auto known = std::find_if(words.begin(), words.end(),
+                                    [&](const auto& entry) { return entry.first == word; });
+    if (space == std::string::npos) {
+      words.emplace_back(word, verb.help);
+    } else if (known == words.end()) {
+      words.emplace_back(word, rest.substr(space + 1));
+    } else {
+      known->second += ", " + rest.substr(space + 1);
     }
-    words.emplace_back(group, help);
   }
   return words;
 }
@@ -161,19 +166,15 @@ namespace {
 
 std::string bash_program(const CompletedProgram& program) {
   const std::string id = identifier(program.name);
-  const std::vector<std::string> groups = groups_of(program);
+  std::vector<std::string> groups = groups_of(program);
   std::string out = cat("_", id, "_kind() {\n  kind=''\n  case \"$1 $2\" in\n",
                         value_table(program), "  esac\n}\n");
-  out += cat("_", id, "_words() {\n  case \"$1\" in\n    '') words=");
-  std::vector<std::string> first;
-  for (const auto& [word, help] : first_words(program)) first.push_back(word);
-  out += shell_quoted(joined(first)) + " ;;\n";
+  out += cat("_", id, "_words() {\n  case \"$1\" in\n");
+  groups.insert(groups.begin(), "");
   for (const std::string& group : groups) {
-    std::vector<std::string> second;
-    for (const CompletedVerb& verb : program.verbs) {
-      if (verb.name.starts_with(group + " ")) second.push_back(verb.name.substr(group.size() + 1));
-    }
-    out += cat("    ", shell_quoted(group), ") words=", shell_quoted(joined(second)), " ;;\n");
+    std::vector<std::string> words;
+    for (const auto& [word, help] : next_words(program, group)) words.push_back(word);
+    out += cat("    ", shell_quoted(group), ") words=", shell_quoted(joined(words)), " ;;\n");
   }
   out += "    *) words='' ;;\n  esac\n}\n";
   const auto names = [](const CompletedVerb& verb) {

@@ -43,10 +43,11 @@ using Suggestions = std::function<std::vector<std::string>(const VerbInfo&, cons
 
 CompletedVerb completed(const VerbInfo& verb, const Suggestions& suggestions);
 
-/// First words of verbs of two: "plugins".
+/// Beginnings of verbs of several words: "plugins"; "probador", "probador playbook".
 std::vector<std::string> groups_of(const CompletedProgram& program);
-/// What may come first, with its help; groups once.
-std::vector<std::pair<std::string, std::string>> first_words(const CompletedProgram& program);
+/// What may come next in a group, with its help; the group "" has the first words.
+std::vector<std::pair<std::string, std::string>> next_words(const CompletedProgram& program,
+                                                            const std::string& group);
 
 std::string bash_completion(const std::vector<CompletedProgram>& programs);
 std::string zsh_completion(const std::vector<CompletedProgram>& programs);

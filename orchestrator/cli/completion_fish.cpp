@@ -66,23 +66,22 @@ std::string valued(const CompletedProgram& program) {
 std::string fish_program(const CompletedProgram& program) {
   const std::string id = identifier(program.name);
   std::string groups;
-  for (const std::string& group : groups_of(program)) groups += " " + group;
+  for (const std::string& group : groups_of(program)) groups += " " + quoted(group);
   std::string out = cat("set -g __", id, "_valued", valued(program), "\nset -g __", id, "_groups",
                         groups, "\ncomplete -c ", program.name, " -f\n");
   const auto at = [&](const std::string& verb, const std::string& place) {
     return cat(" -n ", quoted(cat("__apr_at ", id, " ", quoted(verb), " ", place)));
   };
-  for (const auto& [word, help] : first_words(program)) {
-    out += cat("complete -c ", program.name, at("", "0"), " -a ", quoted(word), " -d ",
-               quoted(help), "\n");
+  std::vector<std::string> beginnings = groups_of(program);
+  beginnings.insert(beginnings.begin(), "");
+  for (const std::string& group : beginnings) {
+    for (const auto& [word, help] : next_words(program, group)) {
+      out += cat("complete -c ", program.name, at(group, "0"), " -a ", quoted(word), " -d ",
+                 quoted(help), "\n");
+    }
   }
   out += options(program, program.common, "");
   for (const CompletedVerb& verb : program.verbs) {
-    const auto space = verb.name.find(' ');
-    if (space != std::string::npos) {
-      out += cat("complete -c ", program.name, at(verb.name.substr(0, space), "0"), " -a ",
-                 quoted(verb.name.substr(space + 1)), " -d ", quoted(verb.help), "\n");
-    }
     out += options(program, verb, at(verb.name, "any"));
     for (std::size_t i = 0; i < verb.positions.size(); ++i) {
       const CompletedValue& value = verb.positions[i];

@@ -30,16 +30,13 @@ std::string zsh_program(const CompletedProgram& program) {
   const std::string id = identifier(program.name);
   std::string out = cat("_", id, "_kind() {\n  kind=''\n  case \"$1 $2\" in\n",
                         value_table(program), "  esac\n}\n");
-  out += cat("_", id, "_words() {\n  described=()\n  case \"$1\" in\n    '') described=(\n");
-  for (const auto& [word, help] : first_words(program)) {
-    out += cat("      ", described(word, help), "\n");
-  }
-  out += "    ) ;;\n";
-  for (const std::string& group : groups_of(program)) {
+  out += cat("_", id, "_words() {\n  described=()\n  case \"$1\" in\n");
+  std::vector<std::string> groups = groups_of(program);
+  groups.insert(groups.begin(), "");
+  for (const std::string& group : groups) {
     out += cat("    ", shell_quoted(group), ") described=(\n");
-    for (const CompletedVerb& verb : program.verbs) {
-      if (!verb.name.starts_with(group + " ")) continue;
-      out += cat("      ", described(verb.name.substr(group.size() + 1), verb.help), "\n");
+    for (const auto& [word, help] : next_words(program, group)) {
+      out += cat("      ", described(word, help), "\n");
     }
     out += "    ) ;;\n";
   }

@@ -109,7 +109,7 @@ std::vector<CompletedProgram> programs(const Suggestions& suggestions) {
   help.name = "help";
   help.help = "explain a verb";
   CompletedValue words{CompletedValue::Kind::words, {}};
-  for (const auto& [word, text] : first_words(apr)) words.words.push_back(word);
+  for (const auto& [word, text] : next_words(apr, "")) words.words.push_back(word);
   help.positions.push_back(std::move(words));
   apr.verbs.push_back(std::move(help));
 
