@@ -104,12 +104,14 @@ void stream(benchmark::State& state, Type type, bool rounded) {
   const auto x = random_floats(kColumns);
   std::vector<std::int8_t> q(kColumns);
   std::vector<float> d(kColumns / kBlock);
-  table().round_row(x.data(), kColumns, q.data(), d.data());
+  std::vector<std::int32_t> sums(d.size());
+  table().round_row(x.data(), kColumns, q.data(), d.data(), sums.data());
   std::vector<float> y(rows);
   for (auto _ : state) {
     if (rounded) {
       table().weights(type)->dot_rounded(weights.data(), stride, rows,
-                                         {q.data(), d.data(), d.size()}, 1, y.data(), rows);
+                                         {q.data(), d.data(), sums.data(), d.size()}, 1, y.data(),
+                                         rows);
     } else {
       table().weights(type)->dot(weights.data(), stride, rows, kColumns, x.data(), y.data());
     }
@@ -127,17 +129,18 @@ void many(benchmark::State& state, Type type, bool rounded) {
   const auto x = random_floats(kColumns * kTokens);
   std::vector<std::int8_t> q(kColumns * kTokens);
   std::vector<float> d(kColumns / kBlock * kTokens);
+  std::vector<std::int32_t> sums(d.size());
   for (Size t = 0; t < kTokens; ++t) {
     table().round_row(x.data() + t * kColumns, kColumns, q.data() + t * kColumns,
-                      d.data() + t * kColumns / kBlock);
+                      d.data() + t * kColumns / kBlock, sums.data() + t * kColumns / kBlock);
   }
   std::vector<float> panel(kRows * kColumns);
   std::vector<float> y(kRows * kTokens);
   for (auto _ : state) {
     if (rounded) {
       table().weights(type)->dot_rounded(weights.data(), stride, kRows,
-                                         {q.data(), d.data(), kColumns / kBlock}, kTokens, y.data(),
-                                         kRows);
+                                         {q.data(), d.data(), sums.data(), kColumns / kBlock},
+                                         kTokens, y.data(), kRows);
     } else {
       for (Size r = 0; r < kRows; ++r) {
         table().weights(type)->decode(weights.data() + r * stride, kColumns,

@@ -35,7 +35,13 @@ CpuLevel detect() {
   constexpr std::uint64_t kXmmAndYmm = 6;
   if ((saved_registers() & kXmmAndYmm) != kXmmAndYmm) return CpuLevel::scalar;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return CpuLevel::scalar;
-  return (b & bit_AVX2) != 0 ? CpuLevel::avx2 : CpuLevel::scalar;
+  if ((b & bit_AVX2) == 0) return CpuLevel::scalar;
+  const unsigned wide = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+  constexpr std::uint64_t kMasksAndZmm = 0xe0;
+  if ((b & wide) != wide || (saved_registers() & kMasksAndZmm) != kMasksAndZmm) {
+    return CpuLevel::avx2;
+  }
+  return (c & bit_AVX512VNNI) != 0 ? CpuLevel::avx512_vnni : CpuLevel::avx512;
 }
 
 #else
@@ -49,7 +55,8 @@ CpuLevel detect() {
 CpuLevel capped(CpuLevel level) {
   const char* wanted = std::getenv("APR_CPU");
   if (wanted == nullptr) return level;
-  for (const CpuLevel cap : {CpuLevel::scalar, CpuLevel::avx2}) {
+  for (const CpuLevel cap :
+       {CpuLevel::scalar, CpuLevel::avx2, CpuLevel::avx512, CpuLevel::avx512_vnni}) {
     if (name_of(cap) == wanted) return std::min(level, cap);
   }
   return level;
@@ -68,6 +75,10 @@ std::string_view name_of(CpuLevel level) {
       return "scalar";
     case CpuLevel::avx2:
       return "avx2";
+    case CpuLevel::avx512:
+      return "avx512";
+    case CpuLevel::avx512_vnni:
+      return "avx512_vnni";
   }
   return "scalar";
 }

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "plugins/backends/cpu/products_avx2.h"
+#include "plugins/backends/cpu/kernels_avx2.h"
 
 namespace apr::cpu::avx2 {
 namespace {

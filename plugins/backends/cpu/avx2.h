@@ -189,6 +189,23 @@ struct Q4_0 {
   }
 };
 
+inline constexpr Size kLine = 64;  ///< bytes of a cache line
+
+/// How far ahead of what is being read memory is asked for. Weights are read once, several rows
+/// side by side, which hides the pattern from the processor's own prefetcher; about 8 KiB in flight
+/// per thread covers the latency. Short rows: so many groups of rows ahead. Long rows: further
+/// along the same row.
+inline Size bytes_ahead(Size row_bytes, Size rows_together) {
+  constexpr Size kInFlight = 8192;
+  if (row_bytes * rows_together >= 2 * kInFlight) return kInFlight / rows_together;
+  const Size groups = kInFlight / (row_bytes * rows_together);
+  return (groups > 0 ? groups : 1) * rows_together * row_bytes;
+}
+
+APR_AVX2_INLINE void prefetch(const std::byte* at) {
+  _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
+}
+
 /// Four halves that lie `stride` bytes apart, as floats.
 APR_AVX2_INLINE __m128 four_halves(const std::byte* at, Size stride) {
   std::uint16_t h[4];

@@ -64,6 +64,7 @@ RoundedRows Engine::rounded(ValueId id, const RowsView& x) {
   const Size blocks = (x.features + kBlock - 1) / kBlock;
   auto* const q = reinterpret_cast<std::int8_t*>(rounded_q_.data());
   auto* const d = reinterpret_cast<float*>(rounded_d_.data());
+  auto* const sums = reinterpret_cast<std::int32_t*>(rounded_sums_.data());
   if (!rounded_ready_ || rounded_value_ != id) {
     const RoundRow round_row = kernels.round_row;
     constexpr std::uint32_t kRowsPerChunk = 4;
@@ -71,14 +72,14 @@ RoundedRows Engine::rounded(ValueId id, const RowsView& x) {
     team->for_each(chunks, [&](std::uint32_t chunk, unsigned) {
       const Size begin = Size{chunk} * kRowsPerChunk;
       for (Size row = begin; row < std::min<Size>(begin + kRowsPerChunk, x.rows); ++row) {
-        round_row(x.f32 + row * x.features, x.features, q + row * blocks * kBlock,
-                  d + row * blocks);
+        round_row(x.f32 + row * x.features, x.features, q + row * blocks * kBlock, d + row * blocks,
+                  sums + row * blocks);
       }
     });
     rounded_value_ = id;
     rounded_ready_ = true;
   }
-  return {q, d, blocks};
+  return {q, d, sums, blocks};
 }
 
 std::size_t Engine::need_turns(std::span<const double> inverse_frequencies, double attention_factor,
@@ -130,6 +131,7 @@ Status Engine::allocate() {
   }
   APR_ASSIGN(rounded_q_, Buffer::create(*blocks * kBlock, "rounded activations"));
   APR_ASSIGN(rounded_d_, Buffer::create(*blocks * sizeof(float), "rounded activations"));
+  APR_ASSIGN(rounded_sums_, Buffer::create(*blocks * sizeof(std::int32_t), "rounded activations"));
   for (RopeTurns& turns : turns_) {
     const std::uint64_t bytes =
         std::uint64_t{options.max_tokens} * turns.inverse_frequencies.size() * 4;

@@ -91,6 +91,7 @@ class Engine {
   std::uint64_t rounded_blocks_ = 0;
   Buffer rounded_q_;
   Buffer rounded_d_;
+  Buffer rounded_sums_;
   ValueId rounded_value_ = 0;
   bool rounded_ready_ = false;
   std::vector<RopeTurns> turns_;

@@ -21,6 +21,8 @@ const WeightKernels* KernelTable::weights(Type type) const {
 
 const KernelTable& table_for([[maybe_unused]] CpuLevel level) {
 #if defined(__x86_64__)
+  if (level >= CpuLevel::avx512_vnni) return kAvx512VnniKernels;
+  if (level >= CpuLevel::avx512) return kAvx512Kernels;
   if (level >= CpuLevel::avx2) return kAvx2Kernels;
 #endif
   return kScalarKernels;

@@ -1,5 +1,5 @@
-// The kernels of one instruction set as a table of functions. One file per level makes one table; a
-// new level (AVX-512, VNNI, NEON) is one more file and one more line in table_for().
+// The kernels of one instruction set as a table of functions. Each level has a table; a new
+// level (NEON, AMX) is a few more files and one more line in table_for().
 //
 // Accumulation order is part of every kernel's contract. A product of a weight row with a row of x
 // is summed in the same order whatever the number of rows of either, so that a token gets the same
@@ -31,13 +31,15 @@ using DotPanel = void (*)(const float* weights, Size count, Size columns, const 
 
 /// Rows of x rounded to blocks of 32 int8 with a float scale each: x[i] ~ d * q[i].
 struct RoundedRows {
-  const std::int8_t* q = nullptr;  ///< 32 * blocks per row
-  const float* d = nullptr;        ///< blocks per row
-  Size blocks = 0;                 ///< per row
+  const std::int8_t* q = nullptr;            ///< 32 * blocks per row
+  const float* d = nullptr;                  ///< blocks per row
+  const std::int32_t* minus_sums = nullptr;  ///< blocks per row: -(q[0] + ... + q[31])
+  Size blocks = 0;                           ///< per row
 };
 
-/// One row of x -> q and d. Elements behind the last column become 0.
-using RoundRow = void (*)(const float* x, Size columns, std::int8_t* q, float* d) noexcept;
+/// One row of x -> q, d and minus_sums. Elements behind the last column become 0.
+using RoundRow = void (*)(const float* x, Size columns, std::int8_t* q, float* d,
+                          std::int32_t* minus_sums) noexcept;
 
 /// As DotPanel, with stored weight rows and rounded x: within a block the sum is an exact integer.
 using DotRounded = void (*)(const std::byte* rows, Size row_bytes, Size count, const RoundedRows& x,
@@ -95,6 +97,8 @@ const KernelTable& table_for(CpuLevel level);
 extern const KernelTable kScalarKernels;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+extern const KernelTable kAvx512VnniKernels;
 #endif
 
 }  // namespace apr::cpu

@@ -8,11 +8,10 @@
 #include <cmath>
 
 #include "plugins/backends/cpu/approximations.h"
-#include "plugins/backends/cpu/products_avx2.h"
+#include "plugins/backends/cpu/kernels_avx2.h"
 
 namespace apr::cpu {
 namespace avx2 {
-namespace {
 
 APR_AVX2 void rms_norm(const float* x, const float* weight, Size n, float epsilon,
                        float* out) noexcept {
@@ -179,10 +178,11 @@ APR_AVX2 void rope_halves(const float* x, const float* cosines, const float* sin
   }
 }
 
-APR_AVX2 void round_row(const float* x, Size columns, std::int8_t* q, float* d) noexcept {
+APR_AVX2 void round_row(const float* x, Size columns, std::int8_t* q, float* d,
+                        std::int32_t* minus_sums) noexcept {
   const __m256 no_sign = _mm256_castsi256_ps(_mm256_set1_epi32(0x7fffffff));
   const __m256 infinity = _mm256_set1_ps(INFINITY);
-  for (Size begin = 0; begin < columns; begin += kUnit, x += kUnit, q += kUnit, ++d) {
+  for (Size begin = 0; begin < columns; begin += kUnit, x += kUnit, q += kUnit, ++d, ++minus_sums) {
     const Size n = columns - begin;
     float whole[kUnit] = {};
     const float* from = x;
@@ -203,6 +203,7 @@ APR_AVX2 void round_row(const float* x, Size columns, std::int8_t* q, float* d) 
         0xff) {  // NaN or infinity: the scale carries it to the result
       std::memset(q, 0, kUnit);
       *d = NAN;
+      *minus_sums = 0;
       continue;
     }
     __m128 largest4 =
@@ -223,10 +224,15 @@ APR_AVX2 void round_row(const float* x, Size columns, std::int8_t* q, float* d) 
         _mm256_packs_epi16(words_a, words_b);  // in the order 0 2 4 6 1 3 5 7 of fours
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(q), _mm256_permutevar8x32_epi32(bytes, order));
+    const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), bytes);
+    const __m256i fours = _mm256_madd_epi16(pairs, _mm256_set1_epi16(-1));
+    const __m128i halves =
+        _mm_add_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256(fours, 1));
+    const __m128i twos = _mm_add_epi32(halves, _mm_shuffle_epi32(halves, 0x4e));
+    *minus_sums = _mm_cvtsi128_si32(_mm_add_epi32(twos, _mm_shuffle_epi32(twos, 0xb1)));
   }
 }
 
-}  // namespace
 }  // namespace avx2
 
 const KernelTable kAvx2Kernels = {

@@ -115,7 +115,8 @@ void dot_panel(const float* weights, Size count, Size columns, const float* x, S
   }
 }
 
-void round_row(const float* x, Size columns, std::int8_t* q, float* d) noexcept {
+void round_row(const float* x, Size columns, std::int8_t* q, float* d,
+               std::int32_t* minus_sums) noexcept {
   for (Size begin = 0; begin < columns; begin += kBlock) {
     const Size n = std::min<Size>(kBlock, columns - begin);
     float largest = 0.0f;
@@ -133,6 +134,9 @@ void round_row(const float* x, Size columns, std::int8_t* q, float* d) noexcept 
     bool finite = true;
     for (Size i = 0; i < n; ++i) finite = finite && std::isfinite(x[begin + i]);
     d[begin / kBlock] = finite ? scale : std::nanf("");
+    std::int32_t sum = 0;
+    for (Size i = 0; i < n; ++i) sum += q[begin + i];
+    minus_sums[begin / kBlock] = -sum;
   }
 }
 

@@ -55,8 +55,9 @@ void Product::prepare(const TensorView& weight, Size rows, Size columns, const f
   const Size column_bytes = std::max<Size>(columns_, 1) * sizeof(float);
   panel_rows_ = std::clamp<Size>(round_down(kPanelBytes / column_bytes, 4), 4, 64);
   panel_tokens_ = std::max<Size>(round_down(kTokenBytes / column_bytes, 12), 12);
+  const Size least = use_rounded_ ? 32 : 4;  // rows that kernels take together
   stream_rows_ =
-      std::clamp<Size>(round_down(kStreamBytes / std::max<Size>(row_bytes_, 1), 4), 4, 64);
+      std::clamp<Size>(round_down(kStreamBytes / std::max<Size>(row_bytes_, 1), least), least, 64);
   if (!use_rounded_) engine_.need_scratch(panel_rows_ * column_bytes);
 }
 

@@ -5,9 +5,8 @@
 // comes from computing several outputs at once, never from splitting one, so a tile of any shape
 // gives the same bits. Rounded products work the same way with one fused multiply-add per block of
 // 32: its eight lanes hold exact integer sums of four products each.
-#include "plugins/backends/cpu/products_avx2.h"
-
 #include "plugins/backends/cpu/avx2.h"
+#include "plugins/backends/cpu/kernels_avx2.h"
 
 #if defined(__x86_64__)
 
@@ -16,22 +15,7 @@
 namespace apr::cpu::avx2 {
 namespace {
 
-constexpr Size kLine = 64;
 constexpr Size kRowsTogether = 4;  ///< weight rows that stream by side by side
-
-/// How far ahead of what is being read memory is asked for. Weights are read once, several rows
-/// side by side, which hides the pattern from the processor's own prefetcher; about 8 KiB in flight
-/// per thread covers the latency. Short rows: so many groups of rows ahead. Long rows: further
-/// along the same row.
-Size bytes_ahead(Size row_bytes) {
-  constexpr Size kInFlight = 8192;
-  if (row_bytes * kRowsTogether >= 2 * kInFlight) return kInFlight / kRowsTogether;
-  return std::max<Size>(1, kInFlight / (row_bytes * kRowsTogether)) * kRowsTogether * row_bytes;
-}
-
-APR_AVX2_INLINE void prefetch(const std::byte* at) {
-  _mm_prefetch(reinterpret_cast<const char*>(at), _MM_HINT_T0);
-}
 
 /// The elements behind the last whole unit as a unit of their own, padded with zeros.
 template <typename W>
@@ -80,7 +64,7 @@ APR_AVX2_INLINE void dot_some(const std::byte* rows, Size row_bytes, Size column
   APR_UNROLL
   for (int r = 0; r < R; ++r) sums[r] = _mm256_setzero_ps();
   const Size units = columns / kUnit;
-  const Size ahead = bytes_ahead(row_bytes);
+  const Size ahead = bytes_ahead(row_bytes, kRowsTogether);
   const std::byte* at = rows;
   for (Size u = 0; u < units; ++u, at += W::kBytes) {
     APR_UNROLL
@@ -227,7 +211,7 @@ APR_AVX2_INLINE void rounded_stream(const std::byte* rows, Size row_bytes, const
   __m256 sums[4];
   APR_UNROLL
   for (int r = 0; r < 4; ++r) sums[r] = _mm256_setzero_ps();
-  const Size ahead = bytes_ahead(row_bytes);
+  const Size ahead = bytes_ahead(row_bytes, kRowsTogether);
   for (Size b = 0; b < blocks; ++b) {
     const __m256i x = load_bytes(q + b * kUnit);
     const __m256i offset = W::offset(x);

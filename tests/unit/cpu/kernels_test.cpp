@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -18,7 +19,9 @@ namespace {
 
 std::vector<const KernelTable*> tables() {
   std::vector<const KernelTable*> all{&kScalarKernels};
-  if (cpu_level() >= CpuLevel::avx2) all.push_back(&table_for(CpuLevel::avx2));
+  for (const CpuLevel level : {CpuLevel::avx2, CpuLevel::avx512, CpuLevel::avx512_vnni}) {
+    if (cpu_level() >= level) all.push_back(&table_for(level));
+  }
   return all;
 }
 
@@ -57,7 +60,7 @@ std::vector<std::byte> random_storage(Type type, Size rows, Size columns) {
 
 constexpr Type kTypes[] = {Type::f32, Type::f16, Type::bf16, Type::q8_0, Type::q4_0};
 constexpr Size kColumns[] = {1, 7, 8, 31, 32, 33, 64, 100, 256, 300, 896};
-constexpr Size kRows[] = {1, 2, 3, 4, 5, 9};
+constexpr Size kRows[] = {1, 2, 3, 4, 5, 9, 16, 37};
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
@@ -133,7 +136,11 @@ TEST_CASE("rounding to blocks: nearest integers of x / d, padded with zeros") {
       const Size blocks = (columns + 31) / 32;
       std::vector<std::int8_t> q(blocks * 32, 99);
       std::vector<float> d(blocks);
-      table->round_row(x.data(), columns, q.data(), d.data());
+      std::vector<std::int32_t> sums(blocks, 99);
+      table->round_row(x.data(), columns, q.data(), d.data(), sums.data());
+      for (Size b = 0; b < blocks; ++b) {
+        REQUIRE(sums[b] == -std::accumulate(q.begin() + 32 * b, q.begin() + 32 * b + 32, 0));
+      }
       x.resize(blocks * 32, 0.0f);
       for (Size i = 0; i < x.size(); ++i) {
         const double scaled = static_cast<double>(x[i]) / static_cast<double>(d[i / 32]);
@@ -144,15 +151,16 @@ TEST_CASE("rounding to blocks: nearest integers of x / d, padded with zeros") {
     std::vector<float> zeros(32, 0.0f);
     std::vector<std::int8_t> q(32, 99);
     float d = 1;
-    table->round_row(zeros.data(), 32, q.data(), &d);
+    std::int32_t sum = 0;
+    table->round_row(zeros.data(), 32, q.data(), &d, &sum);
     CHECK(d == 0.0f);
     CHECK(q == std::vector<std::int8_t>(32, 0));
     zeros[5] = 1e-44f;  // 127 / 1e-44 overflows
-    table->round_row(zeros.data(), 32, q.data(), &d);
+    table->round_row(zeros.data(), 32, q.data(), &d, &sum);
     CHECK(q == std::vector<std::int8_t>(32, 0));
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       zeros[5] = bad;
-      table->round_row(zeros.data(), 32, q.data(), &d);
+      table->round_row(zeros.data(), 32, q.data(), &d, &sum);
       CHECK(std::isnan(d));
     }
   }
@@ -171,20 +179,23 @@ TEST_CASE("rounded products are the exact product of the rounded numbers, in any
           const Size blocks = (columns + 31) / 32;
           std::vector<std::int8_t> q(kTokens * blocks * 32);
           std::vector<float> d(kTokens * blocks);
+          std::vector<std::int32_t> sums(kTokens * blocks);
           for (Size t = 0; t < kTokens; ++t) {
             table->round_row(x.data() + t * columns, columns, q.data() + t * blocks * 32,
-                             d.data() + t * blocks);
+                             d.data() + t * blocks, sums.data() + t * blocks);
           }
           INFO(name_of(table->level) << " " << name_of(type) << " " << rows << " x " << columns);
           const auto* kernels = table->weights(type);
           std::vector<float> all(kTokens * rows);
           kernels->dot_rounded(stored.data(), row_bytes(type, columns), rows,
-                               {q.data(), d.data(), blocks}, kTokens, all.data(), rows);
+                               {q.data(), d.data(), sums.data(), blocks}, kTokens, all.data(),
+                               rows);
           for (Size t = 0; t < kTokens; ++t) {
             std::vector<float> alone(rows);
             kernels->dot_rounded(stored.data(), row_bytes(type, columns), rows,
-                                 {q.data() + t * blocks * 32, d.data() + t * blocks, blocks}, 1,
-                                 alone.data(), rows);
+                                 {q.data() + t * blocks * 32, d.data() + t * blocks,
+                                  sums.data() + t * blocks, blocks},
+                                 1, alone.data(), rows);
             REQUIRE(std::memcmp(alone.data(), all.data() + t * rows, rows * sizeof(float)) == 0);
             for (Size r = 0; r < rows; ++r) {
               double exact = 0;
@@ -210,10 +221,11 @@ TEST_CASE("extreme integers do not overflow") {
   for (auto& value : block.qs) value = -128;  // no encoder of ours writes it, a file may hold it
   std::vector<std::int8_t> q(32, -127);
   const float d = 1.0f;
+  const std::int32_t minus_sum = 32 * 127;
   for (const KernelTable* table : tables()) {
     float y = 0;
     table->q8_0.dot_rounded(reinterpret_cast<const std::byte*>(&block), sizeof block, 1,
-                            {q.data(), &d, 1}, 1, &y, 1);
+                            {q.data(), &d, &minus_sum, 1}, 1, &y, 1);
     CHECK(y == 32.0f * 128 * 127);
   }
 }

@@ -3,6 +3,9 @@ target_sources(unit_cpu PRIVATE backends/models.cpp backends/golden.cpp backends
 target_link_libraries(unit_cpu PRIVATE apr_static)
 apr_static_plugins(unit_cpu backend_cpu backend_reference arch_qwen2 arch_llama quantizer_block)
 
-# Everything once more with the scalar table (the level is chosen once per process).
-add_test(NAME "cpu: all, scalar kernels" COMMAND unit_cpu)
-set_tests_properties("cpu: all, scalar kernels" PROPERTIES ENVIRONMENT APR_CPU=scalar)
+# Everything once more with each lower table (the level is chosen once per process; a level that this
+# processor lacks falls back to its best).
+foreach(level scalar avx2 avx512)
+  add_test(NAME "cpu: all, ${level} kernels" COMMAND unit_cpu)
+  set_tests_properties("cpu: all, ${level} kernels" PROPERTIES ENVIRONMENT APR_CPU=${level})
+endforeach()

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -374,6 +375,7 @@ TEST_CASE("the machine tells about itself") {
   CHECK(use.peak_resident_bytes > 100'000);
   CHECK(use.anonymous_bytes > 10'000);
   CHECK(name_of(CpuLevel::avx2) == "avx2");
+  CHECK(name_of(CpuLevel::avx512_vnni) == "avx512_vnni");
 }
 
 TEST_CASE("the instruction set level can be capped but not raised") {
@@ -392,9 +394,16 @@ TEST_CASE("the instruction set level can be capped but not raised") {
   std::ifstream info("/proc/cpuinfo");
   std::stringstream text;
   text << info.rdbuf();
-  const bool has = text.str().find(" avx2") != std::string::npos &&
-                   text.str().find(" fma") != std::string::npos &&
-                   text.str().find(" f16c") != std::string::npos;
-  CHECK(level_under("avx2") == (has ? CpuLevel::avx2 : CpuLevel::scalar));
-  CHECK(level_under("nonsense") == level_under("avx2"));
+  const auto has = [&](std::initializer_list<const char*> flags) {
+    return std::all_of(flags.begin(), flags.end(), [&](const char* flag) {
+      return text.str().find(flag) != std::string::npos;
+    });
+  };
+  CpuLevel expected = has({" avx2", " fma", " f16c"}) ? CpuLevel::avx2 : CpuLevel::scalar;
+  CHECK(level_under("avx2") == expected);
+  if (has({" avx512f", " avx512bw", " avx512dq", " avx512vl"})) expected = CpuLevel::avx512;
+  CHECK(level_under("avx512") == expected);
+  if (has({" avx512vl", " avx512_vnni"})) expected = CpuLevel::avx512_vnni;
+  CHECK(level_under("avx512_vnni") == expected);
+  CHECK(level_under("nonsense") == expected);
 }

@@ -1,4 +1,5 @@
-// The products and the attention of the AVX2 table. See kernels.h for what each kind does.
+// The functions of the AVX2 table, which higher levels take over where wider vectors do not pay.
+// See kernels.h for what each does.
 #pragma once
 
 #if defined(__x86_64__)
@@ -32,6 +33,18 @@ void dot_rounded_q8_0(const std::byte* rows, Size row_bytes, Size count, const R
 void dot_rounded_q4_0(const std::byte* rows, Size row_bytes, Size count, const RoundedRows& x,
                       Size tokens, float* y, Size y_stride) noexcept;
 
+void round_row(const float* x, Size columns, std::int8_t* q, float* d,
+               std::int32_t* minus_sums) noexcept;
+void rms_norm(const float* x, const float* weight, Size n, float epsilon, float* out) noexcept;
+void layer_norm(const float* x, const float* weight, const float* bias, Size n, float epsilon,
+                float* out) noexcept;
+void gelu_erf(const float* x, Size n, float* out) noexcept;
+void gelu_tanh(const float* x, Size n, float* out) noexcept;
+void tanh(const float* x, Size n, float* out) noexcept;
+void silu_mul(const float* gate, const float* up, Size n, float* out) noexcept;
+void add(const float* a, const float* b, Size n, float* out) noexcept;
+void rope_halves(const float* x, const float* cosines, const float* sines, Size pairs,
+                 float* out) noexcept;
 void scores(const float* q, Size q_stride, Size queries, const float* keys, Size count, Size dim,
             float scale, float* out, Size out_stride) noexcept;
 float exponentials(float* x, Size n) noexcept;
