@@ -14,12 +14,6 @@
 namespace apr::cpu::avx2 {
 namespace {
 
-/// tree_sum of four vectors at once.
-APR_AVX2_INLINE __m128 four_tree_sums(const __m256 (&v)[4]) {
-  const __m256 quads = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
-  return _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
-}
-
 /// Q queries times four keys.
 template <int Q>
 APR_AVX2_INLINE void scores_of_four(const float* q, Size q_stride, const float* keys, Size dim,

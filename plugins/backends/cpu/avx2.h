@@ -32,6 +32,12 @@ APR_AVX2_INLINE float tree_sum(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1)));
 }
 
+/// tree_sum of four vectors at once.
+APR_AVX2_INLINE __m128 four_tree_sums(const __m256 (&v)[4]) {
+  const __m256 quads = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));
+  return _mm_add_ps(_mm256_castps256_ps128(quads), _mm256_extractf128_ps(quads, 1));
+}
+
 /// tree_sum of eight vectors at once.
 APR_AVX2_INLINE __m256 tree_sums(const __m256 (&v)[8]) {
   const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(v[0], v[1]), _mm256_hadd_ps(v[2], v[3]));

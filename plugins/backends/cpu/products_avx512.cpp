@@ -76,32 +76,71 @@ APR_AVX512_INLINE void dot(const std::byte* rows, Size row_bytes, Size count, Si
   for (; r < count; ++r) dot_some<W, 1>(rows + r * row_bytes, row_bytes, columns, x, y + r);
 }
 
-/// R weight rows (floats) times T rows of x.
-template <int R, int T>
+// A panel of weight rows meets rows of x in blocks that the L1 cache holds: kTokens rows of x, a
+// slab of columns, and weight rows that pass by. Accumulators wait in memory between slabs.
+
+constexpr Size kSlab = 512;  ///< columns
+constexpr Size kRows = 32;
+constexpr int kTile = 6;  ///< rows of x in registers, with four weight rows
+constexpr Size kTokens = 2 * kTile;
+
+struct Parked {
+  __m512 sums[kRows / 4][kTokens][4];
+};
+
+/// tree_sum of four vectors.
+APR_AVX512_INLINE __m128 tree_sums(const __m512 (&v)[4]) {
+  __m256 half[4];
+  APR_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    half[i] = _mm256_add_ps(_mm512_castps512_ps256(v[i]), _mm512_extractf32x8_ps(v[i], 1));
+  }
+  return avx2::four_tree_sums(half);
+}
+
+/// Which part of the columns a tile works on.
+struct Slab {
+  Size first = 0;
+  Size columns = 0;
+  bool last = false;
+};
+
+/// Four weight rows (floats) times T rows of x over one slab.
+template <int T>
 APR_AVX512_INLINE void panel_tile(const float* weights, Size columns, const float* x, Size x_stride,
-                                  float* y, Size y_stride) {
-  __m512 sums[T][R];
+                                  const Slab& slab, __m512 (*parked)[4], float* y, Size y_stride) {
+  __m512 sums[T][4];
   APR_UNROLL
   for (int t = 0; t < T; ++t) {
     APR_UNROLL
-    for (int r = 0; r < R; ++r) sums[t][r] = _mm512_setzero_ps();
+    for (int r = 0; r < 4; ++r) sums[t][r] = slab.first == 0 ? _mm512_setzero_ps() : parked[t][r];
   }
-  const Size whole = columns / kLanes * kLanes;
+  weights += slab.first;
+  x += slab.first;
+  const Size whole = slab.columns / kLanes * kLanes;
   for (Size i = 0; i < whole; i += kLanes) {
     __m512 v[T];
     APR_UNROLL
     for (int t = 0; t < T; ++t) v[t] = _mm512_loadu_ps(x + static_cast<Size>(t) * x_stride + i);
     APR_UNROLL
-    for (int r = 0; r < R; ++r) {
+    for (int r = 0; r < 4; ++r) {
       const __m512 w = _mm512_loadu_ps(weights + static_cast<Size>(r) * columns + i);
       APR_UNROLL
       for (int t = 0; t < T; ++t) sums[t][r] = _mm512_fmadd_ps(w, v[t], sums[t][r]);
     }
   }
-  if (whole < columns) {
-    const __mmask16 rest = first_lanes(columns - whole);
+  if (!slab.last) {
     APR_UNROLL
-    for (int r = 0; r < R; ++r) {
+    for (int t = 0; t < T; ++t) {
+      APR_UNROLL
+      for (int r = 0; r < 4; ++r) parked[t][r] = sums[t][r];
+    }
+    return;
+  }
+  if (whole < slab.columns) {
+    const __mmask16 rest = first_lanes(slab.columns - whole);
+    APR_UNROLL
+    for (int r = 0; r < 4; ++r) {
       const __m512 w =
           _mm512_maskz_loadu_ps(rest, weights + static_cast<Size>(r) * columns + whole);
       APR_UNROLL
@@ -113,27 +152,29 @@ APR_AVX512_INLINE void panel_tile(const float* weights, Size columns, const floa
   }
   APR_UNROLL
   for (int t = 0; t < T; ++t) {
-    APR_UNROLL
-    for (int r = 0; r < R; ++r) {
-      y[static_cast<Size>(t) * y_stride + static_cast<Size>(r)] = tree_sum(sums[t][r]);
-    }
+    _mm_storeu_ps(y + static_cast<Size>(t) * y_stride, tree_sums(sums[t]));
   }
 }
 
-template <int R>
-APR_AVX512_INLINE void panel_rows(const float* weights, Size columns, const float* x, Size x_stride,
-                                  Size tokens, float* y, Size y_stride) {
-  constexpr Size kTokens = 6;
-  Size t = 0;
-  for (; t + kTokens <= tokens; t += kTokens) {
-    panel_tile<R, kTokens>(weights, columns, x + t * x_stride, x_stride, y + t * y_stride,
-                           y_stride);
-  }
-  for (; t + 2 <= tokens; t += 2) {
-    panel_tile<R, 2>(weights, columns, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
-  }
-  if (t < tokens) {
-    panel_tile<R, 1>(weights, columns, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
+/// At most kRows weight rows, in fours, times at most kTokens rows of x.
+APR_AVX512_INLINE void panel_block(const float* weights, Size rows, Size columns, const float* x,
+                                   Size x_stride, Size tokens, float* y, Size y_stride) {
+  Parked parked;
+  for (Size first = 0; first < columns; first += kSlab) {
+    const Slab slab{first, std::min(kSlab, columns - first), first + kSlab >= columns};
+    for (Size r = 0; r < rows; r += 4) {
+      const float* const four = weights + r * columns;
+      __m512(*const sums)[4] = parked.sums[r / 4];
+      Size t = 0;
+      for (; t + kTile <= tokens; t += kTile) {
+        panel_tile<kTile>(four, columns, x + t * x_stride, x_stride, slab, sums + t,
+                          y + t * y_stride + r, y_stride);
+      }
+      for (; t < tokens; ++t) {
+        panel_tile<1>(four, columns, x + t * x_stride, x_stride, slab, sums + t,
+                      y + t * y_stride + r, y_stride);
+      }
+    }
   }
 }
 
@@ -153,12 +194,16 @@ APR_AVX512_DOT(q4_0, Q4_0)
 
 APR_AVX512 void dot_panel(const float* weights, Size count, Size columns, const float* x,
                           Size x_stride, Size tokens, float* y, Size y_stride) noexcept {
-  Size r = 0;
-  for (; r + 4 <= count; r += 4) {
-    panel_rows<4>(weights + r * columns, columns, x, x_stride, tokens, y + r, y_stride);
+  const Size fours = count / 4 * 4;
+  for (Size r = 0; r < fours; r += kRows) {
+    for (Size t = 0; t < tokens; t += kTokens) {
+      panel_block(weights + r * columns, std::min(kRows, fours - r), columns, x + t * x_stride,
+                  x_stride, std::min(kTokens, tokens - t), y + t * y_stride + r, y_stride);
+    }
   }
-  for (; r < count; ++r) {
-    panel_rows<1>(weights + r * columns, columns, x, x_stride, tokens, y + r, y_stride);
+  for (Size t = 0; t < tokens && fours < count; ++t) {
+    dot<F32>(reinterpret_cast<const std::byte*>(weights + fours * columns), columns * sizeof(float),
+             count - fours, columns, x + t * x_stride, y + t * y_stride + fours);
   }
 }
 
