@@ -19,7 +19,7 @@ namespace apr {
 namespace {
 
 constexpr std::uint64_t kMaxJsonBytes = 64u << 20;
-constexpr std::uint64_t kMaxFeatureNumbers = 64u << 20;
+constexpr std::uint64_t kMaxFeatureNumbers = 8u << 20;
 /// Rows of a value named ".queries" where the trace does not say which.
 constexpr std::array<std::size_t, 4> kUsualQueries = {0, 75, 149, 1000};
 constexpr std::string_view kToleranceSuffix = "_float32_engine";

@@ -133,6 +133,7 @@ Result<ImportPlan> plan_import(RunContext& context, std::shared_ptr<const Packag
   made.plan.metadata =
       metadata_from_config(package->config(), name, package->format(), stored_elements(made.plan));
   if (package->synthetic()) made.plan.metadata.set("synthetic", true);
+  if (made.facts.tied_head) made.plan.metadata.set("tied_embeddings", true);
 
   const std::string plugin = context.registry().plugin_of("importer", package->format());
   for (LineageRecord& record : made.plan.lineage) {

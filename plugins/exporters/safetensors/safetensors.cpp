@@ -55,8 +55,9 @@ class Writing {
   }
 
   Status plan_tensors() {
-    // Without the field the architecture has decided: its tied head is an alias in the package.
-    const bool tied = package_.config()["tie_word_embeddings"].as_boolean(true);
+    // What the config leaves open the architecture decided when the model was imported.
+    const bool tied = package_.config()["tie_word_embeddings"].as_boolean(
+        package_.metadata()["tied_embeddings"].as_boolean());
     std::size_t decoded = 0;
     for (const TensorEntry& entry : package_.tensors()) {
       if (tied && !entry.alias_of.empty()) {
