@@ -69,15 +69,20 @@ stages:
 """
 
 
-def events(folder):
-    """What the run that goes on has told so far."""
-    files = sorted((folder / ".apr" / "runs").glob("*/events.jsonl"))
+def runs(folder):
+    return sorted((folder / ".apr" / "runs").glob("*/events.jsonl"))
+
+
+def events(folder, before):
+    """What the run that goes on has told so far; `before` are the runs that ended."""
+    files = [file for file in runs(folder) if file not in before]
     return files[-1].read_text() if files else ""
 
 
-def wait_for_work(folder, process):
+def wait_for_work(folder, process, before=()):
     """Until the measurement, which takes far longer than any test, has begun."""
-    while '"event":"work_started"' not in events(folder) or '"stage":"measure"' not in events(folder):
+    while not any('"event":"work_started"' in line and '"stage":"measure"' in line
+                  for line in events(folder, before).splitlines()):
         if process.poll() is not None:
             raise framework.Failure("the run ended before it could be stopped")
         time.sleep(0.01)
@@ -103,8 +108,9 @@ def children_of(pid):
 def test_ctrl_c(t):
     for signal_number in [signal.SIGINT, signal.SIGTERM]:
         path = long_project(t)
+        before = runs(t.folder)
         process = start(path)
-        wait_for_work(t.folder, process)
+        wait_for_work(t.folder, process, before)
         os.kill(process.pid, signal_number)
         t.equal(process.wait(timeout=60), 130, "exit code")
         t.equal(strays(t.folder), [], "what was left behind")
