@@ -87,6 +87,18 @@ std::vector<GateKind> make_kinds() {
   tokenizer.verbs = {"tokenizer-parity"};
   kinds.push_back(std::move(tokenizer));
 
+  GateKind canary;
+  canary.name = "canary";
+  canary.summary = "every tensor, and what is computed from them, is as a canary recorded it";
+  Param type_aware = setting("type_aware", ParamType::boolean,
+                             "allow weights stored in other types, with their noise");
+  type_aware.fallback = Json(false);
+  canary.params = {model, input("canary", "the file that `apr canary create` wrote", true),
+                   std::move(type_aware),
+                   setting("tolerance", ParamType::number, "largest difference of a logit", 0)};
+  canary.verbs = {"canary check"};
+  kinds.push_back(std::move(canary));
+
   GateKind size;
   size.name = "size";
   size.summary = "the output is small enough, absolutely or compared with another";

@@ -163,6 +163,35 @@ Result<GateOutcome> tokenizer_parity(const Json& values, const GateTools& tools)
   return checks.finish();
 }
 
+Result<GateOutcome> canary(const Json& values, const GateTools& tools) {
+  Json params = Json::object();
+  params.set("model", values["model"]);
+  params.set("canary", values["canary"]);
+  if (values["type_aware"].as_boolean(false)) params.set("type-aware", true);
+  if (values.contains("tolerance")) params.set("tolerance", values["tolerance"]);
+  APR_ASSIGN(const auto measured, tools.measure("canary check", params));
+  const Json& report = measured.report;
+  Checks checks("canary");
+  for (const char* key : {"tensors_changed", "prompts_failed", "max_difference"}) {
+    checks.note(key, report[key]);
+  }
+  // The verb's verdict is its exit code and its report; both must say so.
+  const bool passed = measured.exit_code == 0 && report["passed"].as_boolean(false);
+  if (passed) {
+    checks.result(true, cat(report["tensors"].dump(), " tensors and all prompts are as recorded"));
+    return checks.finish();
+  }
+  std::string text = cat("not as recorded: ", report["failures"].dump(), " findings");
+  if (report["findings"].size() > 0) {
+    const Json& first = report["findings"].as_array().front();
+    checks.note("first_finding", first);
+    text += cat("; first ", first["part"].as_string(), " ", first["name"].as_string(), " ",
+                first["problem"].as_string());
+  }
+  checks.result(false, std::move(text));
+  return checks.finish();
+}
+
 Result<GateOutcome> size(const Json& values, const GateTools& tools) {
   APR_ASSIGN(const std::uint64_t bytes, tools.size(values["model"].as_string()));
   Checks checks("size");
@@ -213,6 +242,7 @@ Result<GateOutcome> evaluate_gate(std::string_view kind, const Json& values,
   if (kind == "perplexity") return perplexity(values, tools);
   if (kind == "kld") return kld(values, tools);
   if (kind == "tokenizer-parity") return tokenizer_parity(values, tools);
+  if (kind == "canary") return canary(values, tools);
   if (kind == "size") return size(values, tools);
   if (kind == "report") return report(values, tools);
   return make_error(ErrorCode::usage, "unknown gate", std::string(kind));

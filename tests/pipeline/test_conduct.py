@@ -1,6 +1,8 @@
 """Matrices, attempts, time limits, secrets, events and reports on real stages."""
 import json
 import os
+import shutil
+import subprocess
 import xml.etree.ElementTree
 
 import framework
@@ -62,6 +64,34 @@ def test_ci(t):
                 says="gate tokenizer-parity failed: mismatches 1 breaks the limit")
     t.path("wrong.json").write_text("[]")
     fails(t, 5, "run", path, *words, "--no-lock", "--set", "tokens=wrong.json", says="the reference holds no texts")
+
+
+def test_canary(t):
+    path = project(t, HEAD + """\
+stages:
+  import:
+    uses: import
+    with: {source: source}
+    gates: [{canary: {canary: canary.json}}]
+  shrink:
+    uses: convert
+    with: {model: "${stages.import.output}", quantize: int8}
+    gates: [{canary: {canary: canary.json, type_aware: true}}]
+""")
+    shutil.copytree(framework.BUNDLED, t.path("source"), ignore=shutil.ignore_patterns("golden"))
+    for words in [("import", framework.BUNDLED, "-o", t.path("tiny.apr")),
+                  ("canary", "create", t.path("tiny.apr"), "-o", t.path("canary.json"))]:
+        subprocess.run([os.path.join(os.path.dirname(framework.PROGRAM), "apr"), *words], check=True, capture_output=True)
+    t.equal(set(states(t.json("run", path)).values()), {"ran"})
+    # One changed weight in one tensor is found and named.
+    weights = t.path("source") / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    size = int.from_bytes(data[:8], "little")
+    name = "model.layers.2.mlp.up_proj.weight"
+    data[8 + size + json.loads(data[8:8 + size])[name]["data_offsets"][0]] ^= 1
+    weights.chmod(0o644)
+    weights.write_bytes(data)
+    fails(t, 5, "run", path, "--no-lock", says=["gate canary failed", name])
 
 
 def test_time_limits_and_attempts(t):
