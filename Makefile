@@ -1,6 +1,6 @@
 # A thin front for CMake and CTest: see docs/development.md. The product is built in build/release.
 .DEFAULT_GOAL := build
-.PHONY: build north-star-demo test asan tsan bench lint format install coverage clean-room clean help
+.PHONY: build north-star-demo north-star-real test asan tsan bench lint format install coverage clean-room clean help
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -17,6 +17,9 @@ build: ## the programs, the library and the plugins
 
 north-star-demo: build ## import, check, shrink, gate, export and chat with the bundled model
 	@build/release/bin/apr-pipeline run pipelines/north-star.yaml
+
+north-star-real: build ## the same with the real Qwen2-0.5B: SOURCE=folder (or HF_ENDPOINT), TEXT=wiki.test.raw
+	@scripts/north-star-real $(if $(SOURCE),--source $(SOURCE)) $(if $(TEXT),--text $(TEXT))
 
 test: ## everything that must hold on every change
 	@scripts/install-packages build test
