@@ -234,8 +234,10 @@ Status Embedder::embed(std::span<const TextTokens> texts, std::span<float> vecto
   std::vector<std::size_t> order(texts.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const auto size_of = [&](std::size_t place) { return texts[order[place]].ids.size(); };
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return texts[a].ids.size() > texts[b].ids.size();
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const std::size_t size_a = texts[a].ids.size();
+    const std::size_t size_b = texts[b].ids.size();
+    return size_a != size_b ? size_a > size_b : a < b;
   });
   Sink sink(*this, vectors);
   std::uint64_t done = 0;

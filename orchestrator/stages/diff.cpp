@@ -179,8 +179,10 @@ class Diff final : public Stage {
         const bool figures = row->contains("relative_rms") && !(*row)["relative_rms"].is_null();
         return figures ? (*row)["relative_rms"].as_number() : 1e300;
       };
-      std::stable_sort(rows.begin(), rows.end(),
-                       [&](const Json* x, const Json* y) { return weight(x) > weight(y); });
+      // All are entries of one list: addresses keep equals in its order.
+      std::sort(rows.begin(), rows.end(), [&](const Json* x, const Json* y) {
+        return weight(x) != weight(y) ? weight(x) > weight(y) : x < y;
+      });
     }
     using Align = Table::Align;
     Table table({{traces ? "value" : "tensor", Align::left},
