@@ -38,9 +38,9 @@ struct SamplerOptions {
   double mirostat_rate = 0.1;   ///< (0, 1]
   double dry_multiplier = 0.0;  ///< [0, 100]; 0: off
   double dry_base = 1.75;       ///< [1, 10]
-  std::uint32_t dry_allowed_length = 2;  ///< >= 1; shorter repetitions cost nothing
-  std::uint32_t dry_window = 1024;       ///< last tokens searched for repetitions
-  std::vector<TokenId> dry_breakers = {};     ///< tokens over which no repetition reaches
+  std::uint32_t dry_allowed_length = 2;    ///< >= 1; shorter repetitions cost nothing
+  std::uint32_t dry_window = 1024;         ///< last tokens searched for repetitions
+  std::vector<TokenId> dry_breakers = {};  ///< tokens over which no repetition reaches
 };
 
 struct TokenProbability {
