@@ -347,5 +347,80 @@ TEST_CASE("whisper agrees with its reference traces", "[golden]") {
   });
 }
 
+/// Frames and first tokens of a sequence; the features are made up.
+struct Heard {
+  std::vector<float> frames;
+  std::vector<TokenId> ids;
+};
+
+/// Logits of all tokens when the sequences bring their frames and tokens in one step, then one more
+/// token each.
+std::vector<std::vector<float>> run_heard(Session& session, const std::vector<Heard>& all) {
+  constexpr std::size_t kVocabulary = 600;
+  constexpr std::size_t kMels = 80;
+  std::vector<std::vector<float>> logits(all.size());
+  for (const bool first : {true, false}) {
+    std::vector<TokenId> ids;
+    std::vector<std::int32_t> positions;
+    std::vector<SequenceId> sequences;
+    std::vector<std::uint32_t> rows;
+    std::vector<float> mel;
+    std::vector<EncodedFrames> encoded;
+    for (SequenceId s = 0; s < all.size(); ++s) {
+      const std::size_t count = first ? all[s].ids.size() : 1;
+      for (std::size_t t = 0; t < count; ++t) {
+        ids.push_back(first ? all[s].ids[t] : all[s].ids.front());
+        positions.push_back(static_cast<std::int32_t>(first ? t : all[s].ids.size()));
+        sequences.push_back(s);
+        rows.push_back(static_cast<std::uint32_t>(rows.size()));
+      }
+      if (!first) continue;
+      mel.insert(mel.end(), all[s].frames.begin(), all[s].frames.end());
+      encoded.push_back({s, static_cast<std::uint32_t>(all[s].frames.size() / kMels)});
+    }
+    const BatchInput input{"mel", mel, {}};
+    Batch batch{ids, positions, sequences, rows};
+    if (first) {
+      batch.inputs = {&input, 1};
+      batch.encoded = encoded;
+    }
+    const auto out = must(session.step(batch));
+    for (std::size_t row = 0; row < ids.size(); ++row) {
+      const auto part = out.subspan(row * kVocabulary, kVocabulary);
+      auto& own = logits[sequences[row]];
+      own.insert(own.end(), part.begin(), part.end());
+    }
+  }
+  for (SequenceId s = 0; s < all.size(); ++s) session.release(s);
+  return logits;
+}
+
+TEST_CASE("whisper: a recording gets the same bits alone and among others", "[properties]") {
+  const auto folder = arch_model_folder("tiny-whisper");
+  if (!folder) return;
+  const TestModel model = make_model(read_model_folder(*folder));
+  std::vector<Heard> all(3);
+  const std::size_t frames[] = {301, 64, 1};
+  const std::size_t tokens[] = {4, 1, 9};
+  std::uint32_t state = 99;
+  for (std::size_t s = 0; s < all.size(); ++s) {
+    for (std::size_t i = 0; i < frames[s] * 80; ++i) {
+      state = state * 1664525 + 1013904223;
+      all[s].frames.push_back(static_cast<float>(state >> 8) / 16777216.0F - 0.5F);
+    }
+    for (std::size_t i = 0; i < tokens[s]; ++i) all[s].ids.push_back(static_cast<TokenId>(501 + i));
+  }
+  on_every_backend([&](Backend& backend) {
+    for (const Mode mode : {Mode::exact, Mode::deterministic}) {
+      Session session = start(backend, model, mode);
+      const auto together = run_heard(session, all);
+      for (std::size_t s = 0; s < all.size(); ++s) {
+        INFO("sequence " << s);
+        CHECK(run_heard(session, {all[s]}).front() == together[s]);
+      }
+    }
+  });
+}
+
 }  // namespace
 }  // namespace apr::testing
