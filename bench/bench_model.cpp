@@ -14,6 +14,7 @@
 #include "core/base/cat.h"
 #include "core/package/package.h"
 #include "core/platform/clock.h"
+#include "core/platform/memory.h"
 #include "core/plugin/static_plugins.h"
 #include "core/runtime/model.h"
 

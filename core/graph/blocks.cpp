@@ -116,6 +116,14 @@ std::uint32_t head_dim_from_config(ConfigReader& config, std::string_view hidden
   return head_dim;
 }
 
+double norm_epsilon_from_config(ConfigReader& config, std::string_view field, double fallback) {
+  const double epsilon = config.number_or(field, fallback);
+  if (config.ok() && !(epsilon >= 0 && epsilon < 1)) {
+    config.reject(field, cat(epsilon, " is not within [0, 1)"), {}, ErrorCode::format);
+  }
+  return epsilon;
+}
+
 Activation activation_from_config(ConfigReader& config, std::string_view field,
                                   std::string_view fallback) {
   const std::string name = config.text_or(field, fallback);
@@ -254,10 +262,7 @@ Result<Graph> build_llama_like(const Json& config_json, const std::string& file,
   ConfigReader config(config_json, file);
   refuse_unsupported(config);
   ModelFacts facts = facts_from(config, architecture);
-  const double epsilon = config.number_or("rms_norm_eps", 1e-6);
-  if (config.ok() && !(epsilon >= 0 && epsilon < 1)) {
-    config.reject("rms_norm_eps", cat(epsilon, " is not within [0, 1)"), {}, ErrorCode::format);
-  }
+  const double epsilon = norm_epsilon_from_config(config, "rms_norm_eps", 1e-6);
   APR_TRY(config.status());
   const RopeSpec rope = rope_from_config(config, facts.head_dim, facts.max_position_embeddings);
   facts.max_position_embeddings = stretched_positions(config, facts.max_position_embeddings);

@@ -55,6 +55,10 @@ inline constexpr std::uint32_t kMaxHeadDim = 2048;
 APR_API std::uint32_t head_dim_from_config(ConfigReader& config, std::string_view hidden_field,
                                            std::string_view heads_field);
 
+/// The epsilon of a norm: a number within [0, 1).
+APR_API double norm_epsilon_from_config(ConfigReader& config, std::string_view field,
+                                        double fallback);
+
 /// RoPE from config fields rope_theta and rope_scaling: none/default, linear, llama3 (Llama 3.1's
 /// frequency bands), yarn (as Qwen2 documents for long inputs). Others are rejected by name.
 APR_API RopeSpec rope_from_config(ConfigReader& config, std::uint32_t head_dim,

@@ -11,6 +11,7 @@
 
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
+#include "core/platform/memory.h"
 #include "core/plugin/plugin.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/help.h"

@@ -1,6 +1,5 @@
 // run, resume, verify.
 #include <fcntl.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +16,7 @@
 #include "orchestrator/pipeline/html_report.h"
 #include "orchestrator/pipeline/junit.h"
 #include "orchestrator/pipeline/publish.h"
+#include "orchestrator/process/fresh_folder.h"
 
 namespace apr::pipeline {
 namespace {
@@ -162,14 +162,6 @@ int resume_command(const ParsedCommand& command) {
 
 namespace {
 
-/// Removed at the end.
-struct FreshFolder {
-  std::string path;
-  ~FreshFolder() {
-    if (!path.empty()) remove_all(path);
-  }
-};
-
 void add_differences(const std::map<std::string, std::string>& locked,
                      const std::map<std::string, std::string>& now, const std::string& what,
                      Json& list, std::size_t& equal) {
@@ -196,14 +188,8 @@ Result<LockFile> rebuild(const ParsedCommand& command, const std::vector<std::st
                       "`apr-pipeline lint` shows them");
   }
   APR_ASSIGN(const auto host, PluginHost::create(command.global.plugin_path));
-  const char* temporary = std::getenv("TMPDIR");
-  std::string pattern = cat(temporary == nullptr ? "/tmp" : temporary, "/apr-rebuild-XXXXXX");
-  if (::mkdtemp(pattern.data()) == nullptr) {
-    return make_error(ErrorCode::io, "cannot make a folder", pattern,
-                      "set TMPDIR to a writable one");
-  }
-  const FreshFolder folder{pattern};
-  APR_ASSIGN(State state, State::open(cat(folder.path, "/state")));
+  APR_ASSIGN(const FreshFolder folder, FreshFolder::create("apr-rebuild"));
+  APR_ASSIGN(State state, State::open(cat(folder.path(), "/state")));
   close_standard_input();
   std::vector<std::string> variables;
   for (const Name& name : loaded->pipeline.environment) variables.push_back(name.text);

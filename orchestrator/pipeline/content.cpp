@@ -13,6 +13,7 @@
 #include "core/base/cat.h"
 #include "core/platform/file.h"
 #include "orchestrator/pipeline/state.h"
+#include "orchestrator/process/descriptor.h"
 #include "orchestrator/stages/verb.h"
 
 namespace apr::pipeline {
@@ -50,20 +51,6 @@ std::string book_key(const FileFacts& facts) {
   return cat(facts.device, ":", facts.inode, ":", facts.size, ":", facts.modified_ns, ":",
              facts.changed_ns);
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_(number) {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int number() const { return number_; }
-
- private:
-  int number_;
-};
 
 }  // namespace
 
@@ -159,14 +146,14 @@ Digest combine(const Artifact& artifact, const std::vector<Digest>& files) {
 
 Result<Digest> digest_file(const std::string& path) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.number() < 0) return refused(path, errno);
+  if (file.get() < 0) return refused(path, errno);
   Sha256 hash;
   std::vector<std::byte> buffer(std::size_t{1} << 20);
   while (true) {
     if (g_interrupted.load(std::memory_order_relaxed)) {
       return make_error(ErrorCode::interrupted, "stopped by the user");
     }
-    const ssize_t count = ::read(file.number(), buffer.data(), buffer.size());
+    const ssize_t count = ::read(file.get(), buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return refused(path, errno);
     if (count == 0) return hash.finish();

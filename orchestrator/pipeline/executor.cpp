@@ -18,6 +18,7 @@
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
 #include "core/platform/file.h"
+#include "orchestrator/process/descriptor.h"
 
 namespace apr::pipeline {
 namespace {
@@ -30,27 +31,6 @@ Error failed(std::string_view what) {
   return make_error(ErrorCode::io, cat("cannot ", what, ": ", std::strerror(errno)), "",
                     "are there too many processes?");
 }
-
-/// A descriptor that closes itself.
-class Descriptor {
- public:
-  explicit Descriptor(int number = -1) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    reset();
-    number_ = std::exchange(other.number_, -1);
-    return *this;
-  }
-  ~Descriptor() { reset(); }
-  int get() const { return number_; }
-  void reset() {
-    if (number_ >= 0) ::close(number_);
-    number_ = -1;
-  }
-
- private:
-  int number_;
-};
 
 std::vector<std::string> environment_of(const std::vector<std::string>& more) {
   std::vector<std::string> list;

@@ -6,7 +6,6 @@
 #include <ctime>
 
 #include "core/base/cat.h"
-#include "core/text/utf8.h"
 #include "orchestrator/cli/format.h"
 
 namespace apr::pipeline {
@@ -361,37 +360,6 @@ class Page {
 };
 
 }  // namespace
-
-std::string escape_html(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size();) {
-    const Utf8Character character = utf8_at(text, i);
-    const std::string_view raw = text.substr(i, character.size);
-    i += character.size;
-    const auto code = character.code;
-    const bool control = (code < 0x20 && code != '\n' && code != '\t') || code == 0x7F ||
-                         (code >= 0x80 && code < 0xA0);
-    // Marks that turn the direction of text could make a name read as another.
-    const bool turning = (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
-    if (code == kInvalidCharacter || control || turning) {
-      out += "\uFFFD";
-    } else if (code == '&') {
-      out += "&amp;";
-    } else if (code == '<') {
-      out += "&lt;";
-    } else if (code == '>') {
-      out += "&gt;";
-    } else if (code == '"') {
-      out += "&quot;";
-    } else if (code == '\'') {
-      out += "&#39;";
-    } else {
-      out += raw;
-    }
-  }
-  return out;
-}
 
 std::string shown_figure(const Json& value, std::string_view unit) {
   if (value.is_string()) return value.as_string();

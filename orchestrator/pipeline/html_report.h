@@ -7,14 +7,12 @@
 #include <string_view>
 
 #include "core/base/json.h"
+#include "orchestrator/cli/markup.h"
 
 namespace apr::pipeline {
 
 /// From a run's record (run.json). Every text in it is a stranger's and escaped.
 std::string html_report(const Json& run);
-
-/// & < > " ' as entities; control characters and bytes that are no UTF-8 made visible.
-std::string escape_html(std::string_view text);
 
 // Parts, as SVG.
 /// The stages from top to bottom, each below what it waits for. Empty if there is none.

@@ -3,12 +3,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include "core/base/cat.h"
 #include "core/platform/cpu.h"
 #include "core/platform/file.h"
+#include "core/platform/memory.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/pipeline/plan.h"
 #include "orchestrator/pipeline/publish.h"
@@ -92,25 +92,12 @@ Status check_writable(const std::string& folder, const std::string& what) {
   return {};
 }
 
-std::uint64_t number_in(const std::string& path) {
-  const auto text = read_file(path, 4096);
-  std::uint64_t value = 0;
-  if (text) std::from_chars(text->data(), text->data() + text->size(), value);
-  return value;
-}
-
 }  // namespace
 
 std::uint64_t memory_budget(const Pipeline& pipeline) {
   if (pipeline.resources.memory_bytes) return *pipeline.resources.memory_bytes;
-  const long pages = ::sysconf(_SC_PHYS_PAGES);
-  const long page = ::sysconf(_SC_PAGESIZE);
-  std::uint64_t bytes = pages > 0 && page > 0
-                            ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page)
-                            : UINT64_MAX;
-  // A container's limit; "max" reads as 0.
-  const std::uint64_t limit = number_in("/sys/fs/cgroup/memory.max");
-  return limit > 0 ? std::min(bytes, limit) : bytes;
+  const std::uint64_t total = total_memory_bytes();
+  return total > 0 ? total : UINT64_MAX;
 }
 
 unsigned thread_budget(const Pipeline& pipeline, const RunOptions& options) {

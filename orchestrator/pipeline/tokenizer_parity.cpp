@@ -7,6 +7,7 @@
 #include "core/runtime/model.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/pipeline/check.h"
+#include "orchestrator/stages/json_lines.h"
 #include "orchestrator/stages/open_package.h"
 #include "orchestrator/stages/params.h"
 
@@ -41,17 +42,10 @@ Result<Json> read_reference(const std::string& path) {
     if ((*whole)["strings"].is_array()) return (*whole)["strings"];
   }
   Json list = Json::array();
-  std::size_t number = 0;
-  std::size_t start = 0;
-  while (start < text.size()) {
-    const std::size_t end = std::min(text.find('\n', start), text.size());
-    const std::string_view line = std::string_view(text).substr(start, end - start);
-    start = end + 1;
-    ++number;
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    APR_ASSIGN(Json one, parse_json(line, cat(path, ":", number), limits));
-    list.push_back(std::move(one));
-  }
+  APR_TRY(for_each_json_line(text, path, [&](const Json& one, const std::string&) -> Status {
+    list.push_back(one);
+    return {};
+  }));
   return list;
 }
 

@@ -2,7 +2,7 @@
 
 #include "core/base/cat.h"
 #include "orchestrator/cli/format.h"
-#include "orchestrator/cli/xml.h"
+#include "orchestrator/cli/markup.h"
 
 namespace apr::playbook {
 

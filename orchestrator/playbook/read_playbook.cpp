@@ -6,6 +6,7 @@
 
 #include "core/base/cat.h"
 #include "core/platform/file.h"
+#include "orchestrator/pipeline/pipeline.h"
 #include "orchestrator/pipeline/yaml.h"
 #include "orchestrator/playbook/playbook.h"
 #include "orchestrator/schema/schema.h"
@@ -53,18 +54,6 @@ std::optional<std::vector<std::string>> split_words(std::string_view text) {
   if (quote != 0) return std::nullopt;
   if (inside) words.push_back(word);
   return words;
-}
-
-/// "60", "60s", "500ms", "2m".
-std::optional<double> seconds_of(std::string_view text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || !(number > 0) || number > 86400) return std::nullopt;
-  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
-  if (unit.empty() || unit == "s") return number;
-  if (unit == "ms") return number / 1000;
-  if (unit == "m") return number * 60;
-  return std::nullopt;
 }
 
 class Reader {
@@ -131,9 +120,9 @@ class Reader {
   }
 
   double seconds(const YamlNode& node) {
-    const auto value = node.is_scalar() ? seconds_of(node.text) : std::nullopt;
-    if (!value) found_.error(node.at, "a duration is written 30s, 500ms or 2m");
-    return value.value_or(1);
+    const auto value = node.is_text() ? pipeline::parse_duration(node.text) : std::nullopt;
+    if (!value || *value == 0) found_.error(node.at, "a duration is written 30s, 500ms, 2m or 1h");
+    return static_cast<double>(value.value_or(1)) / 1000;
   }
 
   void read_files(const YamlNode& node) {

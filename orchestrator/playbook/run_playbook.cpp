@@ -21,6 +21,8 @@
 #include "core/platform/file.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/playbook/playbook.h"
+#include "orchestrator/process/descriptor.h"
+#include "orchestrator/process/fresh_folder.h"
 #include "orchestrator/stages/verb.h"
 
 namespace apr::playbook {
@@ -34,55 +36,11 @@ Error system_error(std::string_view what) {
   return make_error(ErrorCode::io, cat(what, ": ", std::strerror(errno)), "playbook");
 }
 
-/// A descriptor that closes itself.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
-  Descriptor& operator=(Descriptor&& other) noexcept {
-    std::swap(number_, other.number_);
-    return *this;
-  }
-  ~Descriptor() { close(); }
-  int get() const { return number_; }
-  void close() {
-    if (number_ >= 0) ::close(number_);
-    number_ = -1;
-  }
-
- private:
-  int number_ = -1;
-};
-
 Result<std::pair<Descriptor, Descriptor>> make_pipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return system_error("no pipe could be made");
   return std::pair{Descriptor(ends[0]), Descriptor(ends[1])};
 }
-
-/// A folder of its own under the temporary folder, removed with all that is in it.
-class Folder {
- public:
-  static Result<Folder> create() {
-    const char* base = std::getenv("TMPDIR");
-    std::string path =
-        join_path(base != nullptr && *base != 0 ? base : "/tmp", "apr-playbook-XXXXXX");
-    if (::mkdtemp(path.data()) == nullptr) return system_error("no folder could be made");
-    return Folder(std::move(path));
-  }
-  Folder(Folder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  Folder& operator=(Folder&&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  explicit Folder(std::string path) : path_(std::move(path)) {}
-  std::string path_;
-};
 
 struct Ended {
   int exit_code = 0;
@@ -120,9 +78,9 @@ class Child {
     APR_ASSIGN(auto errors, make_pipe());
     APR_TRY(start(step, program, folder,
                   {input.first.get(), output.second.get(), errors.second.get()}));
-    input.first.close();
-    output.second.close();
-    errors.second.close();
+    input.first.reset();
+    output.second.reset();
+    errors.second.reset();
     return talk(step.stdin_text, std::move(input.second), std::move(output.first),
                 std::move(errors.first), timeout);
   }
@@ -158,7 +116,7 @@ class Child {
     const std::uint64_t begin = monotonic_ns();
     const auto seconds = [&] { return static_cast<double>(monotonic_ns() - begin) * 1e-9; };
     ::fcntl(input.get(), F_SETFL, O_NONBLOCK);
-    if (text.empty()) input.close();
+    if (text.empty()) input.reset();
     while (output.get() >= 0 || errors.get() >= 0) {
       if (seconds() > timeout || g_interrupted.load()) {
         ended.timed_out = true;
@@ -187,7 +145,7 @@ class Child {
     const ssize_t done = ::write(to.get(), text.data(), text.size());
     if (done < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (done > 0) text.remove_prefix(static_cast<std::size_t>(done));
-    if (done < 0 || text.empty()) to.close();
+    if (done < 0 || text.empty()) to.reset();
   }
 
   static void read_some(Descriptor& from, std::string& text) {
@@ -195,7 +153,7 @@ class Child {
     const ssize_t got = ::read(from.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) return;
     if (got <= 0) {
-      from.close();
+      from.reset();
       return;
     }
     const std::size_t room = kMaxOutputBytes - std::min(kMaxOutputBytes, text.size());
@@ -269,7 +227,7 @@ Status prepare(const Playbook& playbook, const RunOptions& options, const std::s
 }  // namespace
 
 Result<PlaybookResult> run_playbook(const Playbook& playbook, const RunOptions& options) {
-  APR_ASSIGN(const Folder folder, Folder::create());
+  APR_ASSIGN(const FreshFolder folder, FreshFolder::create("apr-playbook"));
   APR_TRY(prepare(playbook, options, folder.path()));
   PlaybookResult result{playbook.file, playbook.name, playbook.category, true, 0, {}};
   for (const Step& step : playbook.steps) {

@@ -5,6 +5,7 @@
 
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
+#include "core/platform/memory.h"
 #include "core/runtime/sampler.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"

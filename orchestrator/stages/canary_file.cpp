@@ -156,8 +156,13 @@ Json canary_as_json(const Canary& canary) {
 }
 
 Result<Canary> read_canary(const std::string& path) {
-  APR_ASSIGN(const std::string text, read_file(path, kLargestFile));
-  APR_ASSIGN(const Json json, parse_json(text, path));
+  auto text = read_file(path, kLargestFile);
+  if (!text) {
+    Error error = std::move(text).error();
+    if (error.hint.empty()) error.hint = "make one with `apr canary create MODEL -o FILE`";
+    return error;
+  }
+  APR_ASSIGN(const Json json, parse_json(*text, path));
   if (json["format"].as_string() != kFormat || json["version"].as_integer() != kVersion) {
     return make_error(ErrorCode::format, "is not a canary that this version reads", path,
                       "make one with `apr canary create MODEL -o FILE`");

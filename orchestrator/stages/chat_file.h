@@ -15,8 +15,8 @@ struct SavedChat {
   std::vector<ChatMessage> messages;
 };
 
-/// {"format": "apr-chat-1", "messages": [{"role": …, "content": …}, …]}; the system message is the
-/// first. An existing file is refused unless `overwrite`.
+/// {"messages": [{"role": …, "content": …}, …]}, as `apr template --messages` reads it; the system
+/// message is the first. An existing file is refused unless `overwrite`.
 Status save_chat(const std::string& path, const SavedChat& chat, bool overwrite);
 /// That, or a bare list of messages. Errors name the field.
 Result<SavedChat> load_chat(const std::string& path);

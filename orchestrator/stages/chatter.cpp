@@ -10,7 +10,7 @@
 
 #include "core/base/cat.h"
 #include "core/base/hash.h"
-#include "core/platform/clock.h"
+#include "core/platform/memory.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
 #include "orchestrator/stages/chat_file.h"

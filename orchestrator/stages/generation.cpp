@@ -10,6 +10,7 @@
 
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
+#include "core/platform/memory.h"
 #include "core/text/utf8.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"

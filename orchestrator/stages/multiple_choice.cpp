@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/runtime/sampler.h"
 #include "orchestrator/cli/terminal.h"
+#include "orchestrator/stages/json_lines.h"
 
 namespace apr {
 
@@ -196,18 +197,12 @@ class Scorer {
 
 Result<std::vector<ChoiceItem>> read_choices(std::string_view jsonl, const std::string& file) {
   std::vector<ChoiceItem> items;
-  std::size_t number = 0;
-  while (!jsonl.empty()) {
-    ++number;
-    const std::size_t end = std::min(jsonl.find('\n'), jsonl.size());
-    const std::string_view line = jsonl.substr(0, end);
-    jsonl.remove_prefix(std::min(end + 1, jsonl.size()));
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = cat(file, ": line ", number);
-    APR_ASSIGN(const Json json, parse_json(line, where));
-    APR_ASSIGN(ChoiceItem item, LineReader(json, where).item());
-    items.push_back(std::move(item));
-  }
+  APR_TRY(
+      for_each_json_line(jsonl, file, [&](const Json& json, const std::string& where) -> Status {
+        APR_ASSIGN(ChoiceItem item, LineReader(json, where).item());
+        items.push_back(std::move(item));
+        return {};
+      }));
   if (items.empty()) return make_error(ErrorCode::validation, "there are no questions", file);
   return items;
 }

@@ -145,11 +145,13 @@ def test_save_and_load(t):
     whole = turns(t.ok("chat", "tiny.apr", "--json", "--system", "Answer briefly.",
                        stdin="My name is Anna.\nWhat is my name?\n"))[1]
     t.equal((on["ids"], on["prompt_tokens"]), (whole["ids"], whole["prompt_tokens"]))
+    # The template of the saved conversation is the prompt it was.
+    t.contains(t.ok("template", "tiny.apr", "--messages", "talk.json").out, "Answer briefly.", "My name is Anna.")
     # What is there is not replaced unasked, and a file that is none is named with its field.
     t.fails(5, "chat", "tiny.apr", stdin="/save talk.json\n", says="talk.json", hint="/save -f talk.json")
     t.ok("chat", "tiny.apr", stdin="/save -f talk.json\n")
     t.fails(3, "chat", "tiny.apr", stdin="/load nowhere.json\n", says="nowhere.json")
-    for text, says in [("[1]", "messages[0].content"), ('{"messages": 3}', "field messages"),
+    for text, says in [("[1]", "messages[0] is"), ('{"messages": 3}', "field messages"),
                        ('[{"role": "tool", "content": ""}]', "messages[0].role"), ("{", "bad.json")]:
         (t.folder / "bad.json").write_text(text)
         t.fails(4, "chat", "tiny.apr", stdin="/load bad.json\n", says=says)

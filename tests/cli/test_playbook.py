@@ -43,7 +43,7 @@ def test_every_expectation_can_fail(t):
     for fields, problem in [(["expect_exit: 3"], "exit code 0, wanted 3"), (["expect_output: zebra"], "lacks 'zebra'"),
                             (["output_contains: [apr, zebra]"], "lacks 'zebra'"), (["expect_stderr: zebra"], "standard error lacks"),
                             (["output_lacks: apr"], "holds 'apr'"), (['output_matches: "^zebra"'], "does not match"),
-                            (["max_seconds: 0.001ms"], "more than")]:
+                            (["max_seconds: 1ms"], "more than")]:
         name = write(t, step(fields))
         report = t.json("probador", "playbook", "run", name, code=5)
         t.contains(report["playbooks"][0]["steps"][-1]["problem"], problem)

@@ -47,11 +47,7 @@ Config read(apr::ConfigReader& config, std::string_view architecture) {
   facts.max_position_embeddings = config.count("max_position_embeddings", apr::kMaxVocabulary);
   facts.head_dim = apr::head_dim_from_config(config, "hidden_size", "num_attention_heads");
   read.token_types = config.count_or("type_vocab_size", kDefaultTokenTypes, apr::kMaxVocabulary);
-  read.epsilon = config.number_or("layer_norm_eps", kDefaultEpsilon);
-  if (config.ok() && !(read.epsilon >= 0 && read.epsilon < 1)) {
-    config.reject("layer_norm_eps", cat(read.epsilon, " is not within [0, 1)"), {},
-                  apr::ErrorCode::format);
-  }
+  read.epsilon = apr::norm_epsilon_from_config(config, "layer_norm_eps", kDefaultEpsilon);
   read.activation = apr::activation_from_config(config, "hidden_act", "gelu");
   read.pooler = has_pooler(config);
   if (const std::string kind = config.text_or("position_embedding_type", "absolute");

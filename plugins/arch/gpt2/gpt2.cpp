@@ -39,11 +39,7 @@ Config read(apr::ConfigReader& config, std::string_view architecture) {
       config.count_or("n_inner", kDefaultMlpFactor * facts.hidden_size, apr::kMaxFeatures);
   facts.tied_head = config.flag_or("tie_word_embeddings", true);
   facts.head_dim = apr::head_dim_from_config(config, "n_embd", "n_head");
-  read.epsilon = config.number_or("layer_norm_epsilon", kDefaultEpsilon);
-  if (config.ok() && !(read.epsilon >= 0 && read.epsilon < 1)) {
-    config.reject("layer_norm_epsilon", cat(read.epsilon, " is not within [0, 1)"), {},
-                  apr::ErrorCode::format);
-  }
+  read.epsilon = apr::norm_epsilon_from_config(config, "layer_norm_epsilon", kDefaultEpsilon);
   read.activation = apr::activation_from_config(config, "activation_function", "gelu_new");
   read.scale_by_head = config.flag_or("scale_attn_weights", true);
   read.scale_by_layer = config.flag_or("scale_attn_by_inverse_layer_idx", false);

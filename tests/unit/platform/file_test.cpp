@@ -18,6 +18,7 @@
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
 #include "core/platform/cpu.h"
+#include "core/platform/memory.h"
 
 using namespace apr;
 using Catch::Matchers::Contains;

@@ -1,0 +1,18 @@
+// Files of one JSON value per line.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "core/base/json.h"
+#include "core/base/result.h"
+
+namespace apr {
+
+/// Calls use(value, "FILE: line N") for every line that is not blank, until one fails.
+Status for_each_json_line(
+    std::string_view text, const std::string& file,
+    const std::function<Status(const Json& value, const std::string& where)>& use);
+
+}  // namespace apr
