@@ -375,6 +375,9 @@ TEST_CASE("the machine tells about itself") {
   const MemoryUse use = memory_use();
   CHECK(use.peak_resident_bytes > 100'000);
   CHECK(use.anonymous_bytes > 10'000);
+  CHECK(use.resident_bytes <= use.peak_resident_bytes);
+  CHECK(available_memory_bytes() > 1'000'000);
+  CHECK(available_memory_bytes() <= total_memory_bytes());
   CHECK(name_of(CpuLevel::avx2) == "avx2");
   CHECK(name_of(CpuLevel::avx512_vnni) == "avx512_vnni");
 }
