@@ -270,6 +270,7 @@ Result<Graph> build_llama_like(const Json& config_json, const std::string& file,
 
   GraphBuilder g;
   g.facts() = facts;
+  g.base_prefix("model.");
   const std::uint32_t hidden = facts.hidden_size;
   const std::string embedding_tensor = "model.embed_tokens.weight";
   const ParameterId table = g.parameter(embedding_tensor, Shape{facts.vocab_size, hidden});

@@ -1,5 +1,7 @@
 // apr bench: how fast a model reads and writes here.
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 #include <ostream>
 #include <utility>
 
@@ -42,7 +44,8 @@ VerbInfo describe() {
   info.details =
       "Reads --prefill random tokens, then writes --decode tokens greedily, one at a time, in a "
       "fresh sequence each time; medians over --repeat runs are reported after one short run that "
-      "is not counted. Made-up weights are accepted: speed does not depend on their values.\n\n"
+      "is not counted, with their spread: standard deviation, slowest and fastest. Made-up weights "
+      "are accepted: speed does not depend on their values.\n\n"
       "A model of speech first hears random frames, as many as its encoder takes (30 seconds for "
       "Whisper). An encoder of texts reads --batch sequences of --prefill tokens at once and "
       "writes nothing.";
@@ -53,13 +56,16 @@ VerbInfo describe() {
   info.params.push_back(std::move(prefill));
   Param decode = count_param("decode", kDecode, "tokens to write; by default 64");
   decode.fallback = Json();
+  decode.aliases = {"max-tokens"};
   info.params.push_back(std::move(decode));
   Param batch = count_param("batch", kBatch,
                             "sequences that an encoder of texts reads at once; by default 8");
   batch.maximum = 4096;
   batch.fallback = Json();
   info.params.push_back(std::move(batch));
-  info.params.push_back(count_param("repeat", 3, "runs"));
+  Param repeat = count_param("repeat", 3, "runs");
+  repeat.aliases = {"iterations"};
+  info.params.push_back(std::move(repeat));
   Param seed = count_param("seed", 0, "of the random tokens");
   seed.minimum = 0;
   info.params.push_back(std::move(seed));
@@ -101,6 +107,19 @@ double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const std::size_t half = values.size() / 2;
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+/// How far apart the runs are; the deviation of a single run is not known.
+Json spread_of(const std::vector<double>& values) {
+  const auto [least, most] = std::ranges::minmax(values);
+  Json deviation;
+  if (const auto count = static_cast<double>(values.size()); values.size() > 1) {
+    const double mean = std::accumulate(values.begin(), values.end(), 0.0) / count;
+    double squares = 0;
+    for (const double value : values) squares += (value - mean) * (value - mean);
+    deviation = std::sqrt(squares / (count - 1));
+  }
+  return Json::object({{"min", least}, {"max", most}, {"stddev", deviation}});
 }
 
 Json list_of(const std::vector<double>& values) {
@@ -270,8 +289,16 @@ class Bench final : public Stage {
 
   void print(const Json& report, std::ostream& out, bool terminal) const override {
     const Style style{terminal};
-    const auto rate = [&](std::string_view key) {
-      return cat(style.bold(fixed(report[key].as_number(), 1)), " tokens/s");
+    const auto rate = [&](std::string_view what) {
+      const double value = report[cat(what, "_tokens_per_second")].as_number();
+      const Json& spread = report[cat(what, "_spread")];
+      std::string text = cat(style.bold(fixed(value, 1)), " tokens/s");
+      if (spread["stddev"].is_number() && value > 0) {
+        text +=
+            cat(" ± ", fixed(100 * spread["stddev"].as_number() / value, 1), " %, ",
+                fixed(spread["min"].as_number(), 1), " to ", fixed(spread["max"].as_number(), 1));
+      }
+      return text;
     };
     const auto bytes = [&](std::string_view key) {
       return human_bytes(static_cast<std::uint64_t>(report[key].as_integer()));
@@ -282,15 +309,17 @@ class Bench final : public Stage {
           "Hears", cat(style.bold(human_seconds(report["encoder_seconds"].as_number())), " for ",
                        report["encoder_frames"].as_integer(), " frames"));
     }
-    std::string read = cat(report["prefill"].as_integer(), " tokens");
+    std::string read = plural(static_cast<std::uint64_t>(report["prefill"].as_integer()), "token");
     if (report.contains("batch")) {
       read = cat(report["batch"].as_integer(), " sequences of ", read, " at once; ",
                  fixed(report["sequences_per_second"].as_number(), 1), " sequences/s");
     }
-    lines.emplace_back("Reads", cat(rate("prefill_tokens_per_second"), " (", read, ")"));
+    lines.emplace_back("Reads", cat(rate("prefill"), " (", read, ")"));
     if (report.contains("decode")) {
-      lines.emplace_back("Writes", cat(rate("decode_tokens_per_second"), " (",
-                                       report["decode"].as_integer(), " tokens)"));
+      lines.emplace_back(
+          "Writes",
+          cat(rate("decode"), " (",
+              plural(static_cast<std::uint64_t>(report["decode"].as_integer()), "token"), ")"));
       lines.emplace_back("First token after",
                          human_seconds(report["first_token_seconds"].as_number()));
     }
@@ -336,9 +365,16 @@ class Bench final : public Stage {
       report.set("batch", std::uint64_t{work.batch});
     }
     report.set("repeat", std::uint64_t{figures.prefill_rates.size()});
-    report.set("prefill_runs", list_of(figures.prefill_rates));
-    if (model.facts().causal) report.set("decode_runs", list_of(figures.decode_rates));
-    if (!work.frames.empty()) report.set("encoder_runs", list_of(figures.encoder));
+    const auto runs = [&](std::string_view what, const std::vector<double>& values) {
+      report.set(cat(what, "_runs"), list_of(values));
+      report.set(cat(what, "_spread"), spread_of(values));
+    };
+    runs("prefill", figures.prefill_rates);
+    if (model.facts().causal) {
+      runs("decode", figures.decode_rates);
+      runs("first_token", figures.first);
+    }
+    if (!work.frames.empty()) runs("encoder", figures.encoder);
     report.set("threads", threads);
     report.set("mode", context.params.text("mode"));
     report.set("synthetic", model.package().synthetic());

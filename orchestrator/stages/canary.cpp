@@ -24,7 +24,9 @@ VerbInfo describe_create() {
   info.summary = "record what a model is and computes, to notice any later change";
   info.details =
       "Writes one JSON file: SHA-256 and statistics of every tensor, and for some prompts their "
-      "ids, a digest of all logits in exact mode and numbers out of them. Models that predict no "
+      "ids, a digest of all logits in exact mode and numbers out of them; also the config, the "
+      "generation settings, and digests of the tokenizer and the chat template. Models that "
+      "predict no "
       "tokens are recorded by their hidden states; encoders of frames get made-up frames. Nothing "
       "in the file depends on when it was made or on the number of threads.";
   info.params.push_back(model_param());
@@ -51,8 +53,9 @@ VerbInfo describe_check() {
   info.name = "canary check";
   info.summary = "hold a model to its canary: every tensor, ids, logits";
   info.details =
-      "Compares the digest of every tensor, so that one changed weight is noticed; the ids of the "
-      "prompts; and what the model computes for them, in exact mode. The same version of apr on "
+      "Compares the digest of every tensor, so that one changed weight is noticed; the config, "
+      "the tokenizer and the chat template; the ids of the prompts; and what the model computes "
+      "for them, in exact mode. The same version of apr on "
       "the same instruction set must give the same bits; others must give the recorded numbers to "
       "float32 rounding.\n\n"
       "--type-aware is for a quantized descendant: tensors of other types are held to their "
@@ -180,6 +183,7 @@ class CanaryCreate final : public Stage {
     canary.frames = canary_frames(graph.facts());
     if (package.content_root()) canary.content_root = package.content_root()->hex();
     APR_TRY(check_digests(context, package));
+    APR_ASSIGN(canary.setup, setup_of(package));
     APR_ASSIGN(canary.tensors, measure_tensors(context, package));
     std::size_t longest = 1;
     for (const Wanted& prompt : wanted) longest = std::max(longest, prompt.ids.size());
@@ -233,6 +237,14 @@ class CanaryCheck final : public Stage {
     APR_ASSIGN(std::vector<CanaryFinding> findings,
                check_tensors(context, canary, package, limits, retyped));
     const std::uint64_t tensors_changed = findings.size();
+    if (canary.setup) {
+      APR_ASSIGN(const CanarySetup setup, setup_of(package));
+      for (SetupFinding& finding : compare_setups(*canary.setup, setup)) {
+        findings.push_back(
+            {std::move(finding.part), std::move(finding.name), std::move(finding.problem)});
+      }
+    }
+    const std::uint64_t setup_changed = findings.size() - tensors_changed;
     APR_TRY(check_ids(canary, package, findings));
     APR_ASSIGN(Json prompts,
                run_prompts(context, canary, std::move(package), limits, retyped, findings));
@@ -257,6 +269,7 @@ class CanaryCheck final : public Stage {
                                 {"tensors_changed", tensors_changed},
                                 {"tensors_retyped", retyped},
                                 {"tensors", std::uint64_t{canary.tensors.size()}},
+                                {"setup_changed", setup_changed},
                                 {"prompts_failed", prompts_failed}});
     report.set("type_aware", limits.type_aware);
     report.set("findings", std::move(list));
@@ -283,7 +296,11 @@ class CanaryCheck final : public Stage {
       return;
     }
     out << style.red("✗") << " not as recorded: " << count("tensors_changed") << " of " << tensors
-        << ", " << count("prompts_failed") << " of " << prompts << "\n";
+        << ", " << count("prompts_failed") << " of " << prompts;
+    if (const std::uint64_t other = count("setup_changed"); other > 0) {
+      out << ", " << plural(other, "setting");
+    }
+    out << "\n";
     constexpr std::size_t kShown = 12;
     const JsonArray& findings = report["findings"].as_array();
     bool types = false;
@@ -293,7 +310,8 @@ class CanaryCheck final : public Stage {
       if (i >= kShown) continue;
       out << "  "
           << wrapped(printable(cat(finding["part"].as_string(), " ", finding["name"].as_string(),
-                                   " ", finding["problem"].as_string())),
+                                   finding["name"].as_string().empty() ? "" : " ",
+                                   finding["problem"].as_string())),
                      width, 4)
           << "\n";
     }
@@ -349,13 +367,23 @@ class CanaryCheck final : public Stage {
     const bool same_build = canary.tool == "apr " APR_VERSION &&
                             canary.computed_by == model.executable()->description();
     // Where weights or ids changed, other bits are no news; whether the numbers moved is.
-    const bool must_be_exact = same_build && retyped == 0 && findings.empty();
+    const bool must_be_exact = same_build && retyped == 0 &&
+                               std::ranges::none_of(findings, [](const CanaryFinding& finding) {
+                                 return finding.part == "tensor" || finding.part == "tokenizer";
+                               });
     Json list = Json::array();
     for (const CanaryPrompt& prompt : canary.prompts) {
       APR_TRY(check_interrupted());
       const std::string name = prompt.text ? Json(*prompt.text).dump() : "of made-up ids";
       for (const TokenId id : prompt.ids) {
         if (static_cast<std::uint32_t>(id) < facts.vocab_size) continue;
+        const auto is_config = [](const CanaryFinding& f) { return f.part == "config"; };
+        if (std::ranges::any_of(findings, is_config)) {  // no wonder then
+          findings.push_back(
+              {canary.kind, name,
+               cat("has id ", id, ", which is not in the vocabulary of ", facts.vocab_size)});
+          return list;
+        }
         return make_error(ErrorCode::format,
                           cat("id ", id, " is not in the model's vocabulary of ", facts.vocab_size),
                           context.params.text("canary"), "the canary is another model's");

@@ -12,7 +12,8 @@ namespace apr {
 namespace {
 
 constexpr std::string_view kFormat = "apr-canary";
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
+constexpr std::int64_t kWithoutSetup = 1;
 constexpr std::uint64_t kLargestFile = std::uint64_t{256} << 20;
 
 template <typename Number>
@@ -150,6 +151,7 @@ Json canary_as_json(const Canary& canary) {
                        {"content_root", canary.content_root},
                        {"kind", canary.kind},
                        {"frames", canary.frames},
+                       {"setup", setup_as_json(canary.setup.value_or(CanarySetup{}))},
                        {"tensor_count", std::uint64_t{canary.tensors.size()}},
                        {"prompts", std::move(prompts)},
                        {"tensors", std::move(tensors)}});
@@ -163,7 +165,8 @@ Result<Canary> read_canary(const std::string& path) {
     return error;
   }
   APR_ASSIGN(const Json json, parse_json(*text, path));
-  if (json["format"].as_string() != kFormat || json["version"].as_integer() != kVersion) {
+  const std::int64_t version = json["version"].as_integer();
+  if (json["format"].as_string() != kFormat || (version != kVersion && version != kWithoutSetup)) {
     return make_error(ErrorCode::format, "is not a canary that this version reads", path,
                       "make one with `apr canary create MODEL -o FILE`");
   }
@@ -176,6 +179,9 @@ Result<Canary> read_canary(const std::string& path) {
   APR_ASSIGN(canary.content_root, fields.text("content_root"));
   APR_ASSIGN(canary.kind, fields.text("kind"));
   APR_ASSIGN(canary.frames, fields.count("frames"));
+  if (version != kWithoutSetup) {
+    APR_ASSIGN(canary.setup, read_setup(json["setup"], path));
+  }
   APR_ASSIGN(const std::uint64_t count, fields.count("tensor_count"));
   for (const Json& tensor : json["tensors"].as_array()) {
     APR_ASSIGN(CanaryTensor read,

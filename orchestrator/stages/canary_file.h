@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/base/result.h"
 #include "core/runtime/batch.h"
+#include "orchestrator/stages/canary_setup.h"
 #include "orchestrator/stages/statistics.h"
 
 namespace apr {
@@ -42,9 +43,10 @@ struct Canary {
   std::string computed_by;  ///< "cpu avx2 exact"
   std::string model_name;
   std::string architecture;
-  std::string content_root;  ///< may be empty
-  std::string kind;          ///< "logits" or "hidden_states"
-  std::uint64_t frames = 0;  ///< made-up frames given to an encoder of frames
+  std::string content_root;          ///< may be empty
+  std::string kind;                  ///< "logits" or "hidden_states"
+  std::uint64_t frames = 0;          ///< made-up frames given to an encoder of frames
+  std::optional<CanarySetup> setup;  ///< nothing: a canary of version 1, which kept none
   std::vector<CanaryTensor> tensors;
   std::vector<CanaryPrompt> prompts;
 };

@@ -26,8 +26,8 @@ Result<CanaryPrompt> measure_prompt(const Model& model, std::vector<TokenId> ids
                                     std::uint64_t frames);
 
 struct CanaryFinding {
-  std::string part;  ///< "tensor", "tokenizer", "logits"
-  std::string name;  ///< of the tensor, or the prompt
+  std::string part;  ///< "tensor", "config", "settings", "tokenizer", "template", "logits"
+  std::string name;  ///< of the tensor, the field, or the prompt; may be empty
   std::string problem;
 };
 

@@ -68,7 +68,11 @@ class TokenizerComparer {
       problem(cat("the id that ends a text is ", optional_id(a_.eos()), " and ",
                   optional_id(b_.eos())));
     }
-    for (const std::string& text : tokenizer_test_texts()) compare_text(text);
+    for (const std::string& text : tokenizer_test_texts()) {
+      ++found_.texts;
+      compare_text(text);
+    }
+    compare_text(special_tokens_text(a_));
     return std::move(found_);
   }
 
@@ -95,8 +99,12 @@ class TokenizerComparer {
     problem(different == 1 ? first : cat(first, " (and ", different - 1, " more)"));
   }
 
+  static std::string what(const std::string& text) {
+    constexpr std::size_t kLong = 200;
+    return text.size() > kLong ? cat(short_value(Json(text)), " and so on") : Json(text).dump();
+  }
+
   void compare_text(const std::string& text) {
-    ++found_.texts;
     for (const bool parse_special : {false, true}) {
       const Tokenizer::EncodeOptions options{.add_special = true, .parse_special = parse_special};
       const auto x = a_.encode(text, options);
@@ -106,12 +114,11 @@ class TokenizerComparer {
       ++found_.texts_differ;
       if (found_.texts_differ > 3) return;  // three examples are enough to see what it is
       if (!x || !y) {
-        problem(
-            cat(Json(text).dump(), " is refused by one of them: ", (x ? y : x).error().message));
+        problem(cat(what(text), " is refused by one of them: ", (x ? y : x).error().message));
       } else {
         const std::size_t at =
             static_cast<std::size_t>(std::ranges::mismatch(*x, *y).in1 - x->begin());
-        problem(cat(Json(text).dump(), " becomes ", ids_text(*x, at), " and ", ids_text(*y, at),
+        problem(cat(what(text), " becomes ", ids_text(*x, at), " and ", ids_text(*y, at),
                     " from token ", at, parse_special ? ", special tokens recognised" : ""));
       }
       return;
@@ -164,6 +171,20 @@ std::vector<std::string> tokenizer_test_texts() {
           "<|im_start|>user\nHi<|im_end|>\n<|endoftext|>",
           "<s>[INST] Hi [/INST]</s><unk><pad>[CLS][SEP][MASK]<|startoftranscript|>",
           ""};
+}
+
+std::string special_tokens_text(const Tokenizer& tokenizer) {
+  constexpr std::size_t kMost = 256;
+  std::string text;
+  std::size_t used = 0;
+  for (std::uint32_t i = 0; i < tokenizer.vocab_size() && used < kMost; ++i) {
+    const auto id = static_cast<TokenId>(i);
+    if (!tokenizer.is_special(id)) continue;
+    const std::string_view token = tokenizer.token(id);
+    text += cat(token, token, "a", token, "b  ", token, "  c\n", token, "\n");
+    ++used;
+  }
+  return text;
 }
 
 TokenizerDifference compare_tokenizers(const Tokenizer& a, const Tokenizer& b) {

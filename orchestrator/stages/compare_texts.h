@@ -25,14 +25,18 @@ bool describes_only(std::string_view config_field);
 /// tokens, bytes that are no text.
 std::vector<std::string> tokenizer_test_texts();
 
+/// A text with the tokenizer's own special tokens, alone and beside words and blanks: what their
+/// flags (lstrip, rstrip, single_word) do shows here.
+std::string special_tokens_text(const Tokenizer& tokenizer);
+
 struct TokenizerDifference {
   std::vector<std::string> problems;  ///< one sentence each; empty: they do the same
   std::size_t texts = 0;              ///< compared
   std::size_t texts_differ = 0;
   bool same() const { return problems.empty(); }
 };
-/// Vocabulary, special tokens, and the ids of tokenizer_test_texts() with and without special
-/// tokens recognised.
+/// Vocabulary, special tokens, and the ids of tokenizer_test_texts() (and of a text with a's
+/// special tokens) with and without special tokens recognised.
 TokenizerDifference compare_tokenizers(const Tokenizer& a, const Tokenizer& b);
 /// The same for what two models carry; neither carrying one is no difference.
 Result<TokenizerDifference> compare_tokenizers(const Package& a, const Package& b);

@@ -35,7 +35,7 @@ VerbInfo describe() {
       "--stride smaller than the window, windows overlap and every token is counted once, with at "
       "least window - stride tokens before it. Perplexity is exp(mean negative log-likelihood), "
       "with the softmax in float64. No special tokens are added, and none are recognised in the "
-      "text.\n\n"
+      "text. With --threshold, a perplexity above it exits with 5.\n\n"
       "--against runs a second model with the same vocabulary over the same tokens and reports the "
       "Kullback-Leibler divergence KL(parent || model) per predicted token in nats (mean, median, "
       "percentiles, largest), how often both find the same token most likely, and how many of the "
@@ -67,8 +67,7 @@ VerbInfo describe() {
   window.type = ParamType::integer;
   window.minimum = 2;
   window.maximum = 1 << 20;
-  window.fallback = Json(kDefaultWindow);
-  window.help = "tokens per window";
+  window.help = "tokens per window; by default 256, or as many as a shorter context holds";
   info.params.push_back(std::move(window));
   Param stride;
   stride.name = "stride";
@@ -76,6 +75,12 @@ VerbInfo describe() {
   stride.minimum = 1;
   stride.help = "tokens from one window's beginning to the next; the window, unless given";
   info.params.push_back(std::move(stride));
+  Param threshold;
+  threshold.name = "threshold";
+  threshold.type = ParamType::number;
+  threshold.minimum = 1;
+  threshold.help = "largest perplexity allowed: above it, exit with 5";
+  info.params.push_back(std::move(threshold));
   Param limit;
   limit.name = "limit";
   limit.type = ParamType::integer;
@@ -102,21 +107,24 @@ VerbInfo describe() {
   return info;
 }
 
-/// Compiles for steps whose logits take bounded memory.
-Result<Model> load(RunContext& context, const std::string& path, std::int64_t window) {
+/// Compiles for steps whose logits take bounded memory. `window`: that of --window, or nothing;
+/// it becomes the one that fits.
+Result<Model> load(RunContext& context, const std::string& path,
+                   std::optional<std::int64_t>& window) {
   APR_ASSIGN(Package package, open_any(context, path));
   APR_ASSIGN(const Graph graph, graph_of(package, context.registry()));
   APR_TRY(require_causal(graph, path, "eval"));
   const ModelFacts& facts = graph.facts();
-  if (facts.max_position_embeddings > 0 && window > facts.max_position_embeddings &&
-      !context.params.has("task")) {
+  const std::int64_t made_for = facts.max_position_embeddings;
+  if (!window) window = made_for > 0 ? std::min(made_for, kDefaultWindow) : kDefaultWindow;
+  if (made_for > 0 && *window > made_for && !context.params.has("task")) {
     return make_error(ErrorCode::usage,
-                      cat("--window ", window, " is more than the ", facts.max_position_embeddings,
+                      cat("--window ", *window, " is more than the ", made_for,
                           " positions that the model was made for"),
                       path);
   }
   CompileOptions compile;
-  compile.max_tokens = eval_step(static_cast<std::uint32_t>(window), facts.vocab_size);
+  compile.max_tokens = eval_step(static_cast<std::uint32_t>(*window), facts.vocab_size);
   compile.max_logit_rows = compile.max_tokens;
   return load_model(context, std::move(package), std::move(compile));
 }
@@ -195,7 +203,7 @@ class Eval final : public Stage {
   Result<Outcome> run_task(RunContext& context) const {
     const Values& params = context.params;
     const std::string& file = params.text("task");
-    for (const char* other : {"against", "stride"}) {
+    for (const char* other : {"against", "stride", "window", "threshold"}) {
       if (!params.has(other)) continue;
       return make_error(ErrorCode::usage,
                         cat("--", other, " goes with --dataset, not with --task"));
@@ -206,7 +214,8 @@ class Eval final : public Stage {
         limit > 0 && limit < items.size()) {
       items.resize(limit);
     }
-    APR_ASSIGN(const Model model, load(context, params.text("model"), kTaskStep));
+    std::optional<std::int64_t> step = kTaskStep;
+    APR_ASSIGN(const Model model, load(context, params.text("model"), step));
     const std::uint64_t started = monotonic_ns();
     auto result = score_choices(model, items, params.text("delimiter"),
                                 model.executable()->options().max_logit_rows,
@@ -245,13 +254,14 @@ class Eval final : public Stage {
     const Values& params = context.params;
     APR_ASSIGN(const TextDataset dataset,
                open_dataset(params.text("dataset"), params.text("split")));
-    const std::int64_t window = params.integer("window");
-    if (params.has("stride") && params.integer("stride") > window) {
+    std::optional<std::int64_t> window;
+    if (params.has("window")) window = params.integer("window");
+    APR_ASSIGN(const Model model, load(context, params.text("model"), window));
+    if (params.has("stride") && params.integer("stride") > *window) {
       return make_error(ErrorCode::usage,
                         cat("--stride ", params.integer("stride"), " is more than the --window ",
-                            window, ": tokens between would be left out"));
+                            *window, ": tokens between would be left out"));
     }
-    APR_ASSIGN(const Model model, load(context, params.text("model"), window));
     std::optional<Model> parent;
     if (params.has("against")) {
       APR_ASSIGN(parent, load(context, params.text("against"), window));
@@ -267,7 +277,7 @@ class Eval final : public Stage {
                         dataset.path);
     }
     EvalOptions options;
-    options.window = static_cast<std::uint32_t>(window);
+    options.window = static_cast<std::uint32_t>(*window);
     options.stride =
         static_cast<std::uint32_t>(params.has("stride") ? params.integer("stride") : 0);
     options.max_windows = static_cast<std::uint64_t>(params.integer("limit"));
@@ -281,7 +291,14 @@ class Eval final : public Stage {
     context.progress.finish();
     if (!result) return std::move(result).error().within(params.text("model"));
     const double seconds = static_cast<double>(monotonic_ns() - started) / 1e9;
-    return Outcome{.report = report_of(params, model, dataset, tokens.size(), *result, seconds)};
+    Json report = report_of(params, model, dataset, tokens.size(), *window, *result, seconds);
+    if (!params.has("threshold")) return Outcome{.report = std::move(report)};
+    // Written so that what is no number does not pass.
+    const bool passed = result->perplexity <= params.number("threshold");
+    report.set("threshold", params.number("threshold"));
+    report.set("passed", passed);
+    return Outcome{.report = std::move(report),
+                   .exit_code = passed ? 0 : exit_code(ErrorCode::validation)};
   }
 
   static void print_task(const Json& report, std::ostream& out, Style style) {
@@ -311,6 +328,12 @@ class Eval final : public Stage {
              with_commas(static_cast<std::uint64_t>(report["tokens_predicted"].as_integer())),
              " tokens predicted in ", plural(report["windows"].size(), "window"), " of ",
              report["window"].as_integer())}};
+    if (report.contains("threshold")) {
+      const bool passed = report["passed"].as_boolean();
+      lines.emplace_back("Threshold",
+                         cat(passed ? style.green("✓ not above ") : style.red("✗ above "),
+                             significant(report["threshold"].as_number(), 6)));
+    }
     if (report.contains("mean_kld")) {
       lines.emplace_back("Parent", cat(printable(report["against"].as_string()), ", perplexity ",
                                        fixed(report["parent_perplexity"].as_number(), 6)));
@@ -336,22 +359,23 @@ class Eval final : public Stage {
   }
 
   static Json report_of(const Values& params, const Model& model, const TextDataset& dataset,
-                        std::size_t tokens, const EvalResult& result, double seconds) {
-    Json report = Json::object(
-        {{"model", params.text("model")},
-         {"dataset", params.text("dataset")},
-         {"form", dataset.form},
-         {"perplexity", result.perplexity},
-         {"perplexity_stderr", result.perplexity_error},
-         {"nll", result.nll},
-         {"tokens", std::uint64_t{tokens}},
-         {"tokens_predicted", result.predicted},
-         {"window", params.integer("window")},
-         {"stride", params.has("stride") ? params.integer("stride") : params.integer("window")},
-         {"windows", windows_json(result)},
-         {"backend", model.executable()->description()},
-         {"mode", params.text("mode")},
-         {"seconds", seconds}});
+                        std::size_t tokens, std::int64_t window, const EvalResult& result,
+                        double seconds) {
+    Json report =
+        Json::object({{"model", params.text("model")},
+                      {"dataset", params.text("dataset")},
+                      {"form", dataset.form},
+                      {"perplexity", result.perplexity},
+                      {"perplexity_stderr", result.perplexity_error},
+                      {"nll", result.nll},
+                      {"tokens", std::uint64_t{tokens}},
+                      {"tokens_predicted", result.predicted},
+                      {"window", window},
+                      {"stride", params.has("stride") ? params.integer("stride") : window},
+                      {"windows", windows_json(result)},
+                      {"backend", model.executable()->description()},
+                      {"mode", params.text("mode")},
+                      {"seconds", seconds}});
     if (result.divergence) {
       const Divergence& kl = *result.divergence;
       report.set("against", params.text("against"));

@@ -159,14 +159,21 @@ std::string caches_line(const Json& report) {
   if (caches.empty()) return "No cache: every step holds whole sequences\n";
   std::uint64_t windows = 0;
   std::uint64_t cross = 0;
+  std::uint64_t shortest = 0;
+  std::uint64_t longest = 0;
   for (const Json& cache : caches) {
-    windows += cache["window"].as_integer() > 0 ? 1 : 0;
+    if (const std::uint64_t window = count_of(cache["window"]); window > 0) {
+      shortest = windows == 0 ? window : std::min(shortest, window);
+      longest = std::max(longest, window);
+      ++windows;
+    }
     cross += cache["cross"].as_boolean() ? 1 : 0;
   }
   std::string text = cat("Cache: ", plural(caches.size(), "layer"), ", ",
                          human_bytes(count_of(report["cache_bytes_per_token"])), " per token");
   if (windows > 0) {
-    text += cat(", ", windows, " of them keep ", count_of(caches.front()["window"]), " positions");
+    text += cat(", ", windows, " of them keep ", shortest,
+                shortest == longest ? std::string() : cat(" to ", longest), " positions");
   }
   if (cross > 0) text += cat(", ", cross, " of them hold an encoder's states");
   return text + "\n";

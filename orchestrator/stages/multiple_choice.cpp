@@ -31,15 +31,17 @@ class LineReader {
 
   Result<ChoiceItem> item() const {
     ChoiceItem item;
-    const Json& question =
-        first_of(json_, {"query", "question", "ctx", "context", "goal", "input", "sentence"});
+    const Json& question = first_of(json_, {"query", "question", "question_stem", "ctx", "context",
+                                            "goal", "input", "sentence"});
     if (!question.is_string()) {
-      return wrong("the question (query, question, ctx, context, goal, input or sentence)",
-                   "is missing");
+      return wrong(
+          "the question (query, question, question_stem, ctx, context, goal, input or sentence)",
+          "is missing");
     }
     item.question = question.as_string();
     const Json& choices = first_of(json_, {"choices", "endings", "options"});
-    const Json& texts = choices.is_object() ? choices["text"] : choices;
+    const Json pair = solutions();
+    const Json& texts = choices.is_object() ? choices["text"] : choices.is_null() ? pair : choices;
     if (!texts.is_array() || texts.size() < 2 || texts.size() > kMaxChoices) {
       return wrong("choices (or endings, options)",
                    cat("is no list of 2 ... ", kMaxChoices, " texts"));
@@ -51,7 +53,7 @@ class LineReader {
       item.choices.push_back(text.as_string());
     }
     const Json& answer = first_of(json_, {"gold", "label", "answer", "answerKey"});
-    const auto gold = index_of(answer, choices["label"].as_array(), item.choices);
+    APR_ASSIGN(const auto gold, index_of(answer, choices["label"].as_array(), item.choices));
     if (!gold || *gold >= item.choices.size()) {
       return wrong("the answer (gold, label, answer or answerKey)",
                    answer.is_null() ? std::string("is missing")
@@ -67,32 +69,69 @@ class LineReader {
     return make_error(ErrorCode::format, cat("field ", field, " ", problem), where_);
   }
 
-  /// 2, "2", "C", or one of the labels.
-  static std::optional<std::size_t> index_of(const Json& answer, const JsonArray& labels,
-                                             const std::vector<std::string>& choices) {
+  /// The two choices of a question that has a field for each.
+  Json solutions() const {
+    if (!json_["sol1"].is_string() || !json_["sol2"].is_string()) return {};
+    Json pair = Json::array();
+    pair.push_back(json_["sol1"]);
+    pair.push_back(json_["sol2"]);
+    return pair;
+  }
+
+  /// 2, one of the labels, the choice itself, "2" or "C". A text that is one choice and names
+  /// another is refused: a wrong guess would only show as a low score.
+  Result<std::optional<std::size_t>> index_of(const Json& answer, const JsonArray& labels,
+                                              const std::vector<std::string>& choices) const {
     if (answer.is_integer() && answer.as_integer() >= 0) {
-      return static_cast<std::size_t>(answer.as_integer());
+      return std::optional(static_cast<std::size_t>(answer.as_integer()));
     }
-    if (!answer.is_string()) return std::nullopt;
+    if (!answer.is_string()) return std::optional<std::size_t>();
     const std::string& text = answer.as_string();
     for (std::size_t i = 0; i < labels.size(); ++i) {
-      if (labels[i].as_string() == text) return i;
+      if (labels[i].as_string() == text) return std::optional(i);
     }
+    std::optional<std::size_t> named;
     if (text.size() == 1 && text[0] >= 'A' && text[0] <= 'Z') {
-      return static_cast<std::size_t>(text[0] - 'A');
+      named = static_cast<std::size_t>(text[0] - 'A');
+    } else if (!text.empty() && text.size() < 4 &&
+               std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; })) {
+      named = static_cast<std::size_t>(std::stoi(text));
     }
-    if (!text.empty() && text.size() < 4 &&
-        std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; })) {
-      return static_cast<std::size_t>(std::stoi(text));
+    const auto same = std::ranges::find(choices, text);
+    if (same == choices.end()) return named;
+    const auto place = static_cast<std::size_t>(same - choices.begin());
+    if (named && *named < choices.size() && *named != place) {
+      return wrong("the answer (gold, label, answer or answerKey)",
+                   cat("is ", answer.dump(), ", which is choice ", place, " and also names choice ",
+                       *named, "; give the index as a number"));
     }
-    const auto same = std::find(choices.begin(), choices.end(), text);
-    if (same == choices.end()) return std::nullopt;
-    return static_cast<std::size_t>(same - choices.begin());
+    return std::optional(place);
   }
 
   const Json& json_;
   std::string where_;
 };
+
+/// The positions that the longest question with its choice takes.
+Result<std::uint32_t> longest_of(const Tokenizer& tokenizer, std::span<const ChoiceItem> items,
+                                 std::string_view delimiter) {
+  constexpr std::size_t kFewBytes = 2048;  // no text has more tokens than bytes, but for marks
+  constexpr std::size_t kMarks = 8;
+  std::size_t longest = 2;
+  for (const ChoiceItem& item : items) {
+    for (const std::string& choice : item.choices) {
+      const std::size_t bytes = item.question.size() + delimiter.size() + choice.size() + kMarks;
+      if (bytes <= std::max(longest, kFewBytes)) {
+        longest = std::max(longest, bytes);
+        continue;
+      }
+      APR_ASSIGN(const auto ids,
+                 tokenizer.encode(cat(item.question, delimiter, choice), {false, false}));
+      longest = std::max(longest, ids.size() + kMarks);
+    }
+  }
+  return static_cast<std::uint32_t>(std::min<std::size_t>(longest, UINT32_MAX));
+}
 
 /// Where a choice's tokens are scored: those from `begin` on.
 struct Request {
@@ -138,17 +177,26 @@ class Scorer {
     APR_ASSIGN(request.tokens, tokenizer_.encode(whole, {false, false}));
     APR_ASSIGN(const std::vector<TokenId> before, tokenizer_.encode(kept, {false, false}));
     request.begin = before.size();
-    if (request.begin == 0 || request.begin >= request.tokens.size()) {
-      return make_error(ErrorCode::validation, request.begin == 0
-                                                   ? "the question has no tokens"
-                                                   : "the choice adds no token to the question");
+    if (request.begin == 0) {  // something must stand before what is predicted
+      const auto first = tokenizer_.bos() ? tokenizer_.bos() : tokenizer_.eos();
+      if (!first) {
+        return make_error(ErrorCode::validation,
+                          "the question has no tokens, and the tokenizer none to begin a text");
+      }
+      request.tokens.insert(request.tokens.begin(), *first);
+      request.begin = 1;
     }
-    if (const std::size_t room = session_.context(); request.tokens.size() > room) {
+    if (request.begin >= request.tokens.size()) {
+      return make_error(ErrorCode::validation, "the choice adds no token to the question");
+    }
+    // The last token is only predicted: it takes no place in the context.
+    if (const std::size_t room = session_.context() + std::size_t{1};
+        request.tokens.size() > room) {
       const std::size_t surplus = request.tokens.size() - room;
       if (surplus >= request.begin) {
         return make_error(ErrorCode::validation,
                           cat("a choice has ", request.tokens.size() - request.begin,
-                              " tokens, and the context holds ", room));
+                              " tokens, and the context holds ", session_.context()));
       }
       request.tokens.erase(request.tokens.begin(),
                            request.tokens.begin() + static_cast<std::ptrdiff_t>(surplus));
@@ -213,9 +261,8 @@ Result<ChoiceResult> score_choices(
     const std::function<Status(std::uint64_t done, std::uint64_t total)>& on_item) {
   APR_ASSIGN(const Tokenizer* tokenizer, model.tokenizer());
   const std::uint32_t made_for = model.facts().max_position_embeddings;
-  constexpr std::uint32_t kMostContext = 4096;
-  APR_ASSIGN(Session session,
-             model.start(made_for > 0 ? std::min(made_for, kMostContext) : kMostContext));
+  APR_ASSIGN(const std::uint32_t longest, longest_of(*tokenizer, items, delimiter));
+  APR_ASSIGN(Session session, model.start(made_for > 0 ? std::min(made_for, longest) : longest));
   Scorer scorer(model, *tokenizer, std::move(session), step);
   ChoiceResult result;
   for (std::size_t i = 0; i < items.size(); ++i) {

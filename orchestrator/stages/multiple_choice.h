@@ -20,10 +20,10 @@ struct ChoiceItem {
 };
 
 /// One JSON object per line. Names of the fields are those that published tasks use: the question
-/// is `query`, `question`, `ctx`, `context`, `goal`, `input` or `sentence`; the choices are
-/// `choices` (a list, or an object with `text` and `label`), `endings` or `options`; the answer is
-/// `gold`, `label`, `answer` or `answerKey`, as an index or as a letter (or label). Errors name the
-/// line and the field.
+/// is `query`, `question`, `question_stem`, `ctx`, `context`, `goal`, `input` or `sentence`; the
+/// choices are `choices` (a list, or an object with `text` and `label`), `endings`, `options`, or
+/// `sol1` and `sol2`; the answer is `gold`, `label`, `answer` or `answerKey`, as an index, a label,
+/// the choice itself or a letter. Errors name the line and the field.
 Result<std::vector<ChoiceItem>> read_choices(std::string_view jsonl, const std::string& file);
 
 struct ChoiceScore {

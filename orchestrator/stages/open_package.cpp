@@ -106,7 +106,7 @@ Result<Package> open_any(RunContext& context, const std::string& path) {
     case FileKind::missing:
       return missing_source(path);
     case FileKind::other:
-      return make_error(ErrorCode::format, "is neither a file nor a folder", path);
+      return make_error(ErrorCode::not_found, "is neither a file nor a folder", path);
     case FileKind::file:
       if (looks_like_apr(path)) return open_apr(path);
       if (is_pickle(path)) return pickle_source(path);

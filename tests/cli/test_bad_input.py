@@ -52,7 +52,7 @@ def test_folder_without_a_model(t):
 def test_device_and_pipe(t):
     os.mkfifo(t.path("pipe"))
     for path in ["/dev/null", "pipe"]:
-        every_reader(t, 4, path, "is neither a file nor a folder")
+        every_reader(t, 3, path, "is neither a file nor a folder")
 
 
 def test_empty_file(t):

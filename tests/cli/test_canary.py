@@ -152,7 +152,7 @@ def test_other_ids(t):
     (a / "tokenizer.json").write_text(json.dumps(tokenizer))
     report = check(t, a, code=5)
     t.equal({f["part"] for f in report["findings"]}, {"tokenizer"})
-    t.equal([f["name"] for f in report["findings"]], ['"Hello"', '"What is 2+2?"'])
+    t.equal([f["name"] for f in report["findings"]], ["", '"Hello"', '"What is 2+2?"'])
     (a / "tokenizer.json").unlink()
     t.equal(check(t, a, code=5)["findings"][0]["problem"], "is missing")
 
@@ -179,6 +179,14 @@ def test_missing_new_and_misshapen_tensors(t):
     t.equal(len(problems), 3)
 
 
+def test_a_smaller_model_of_the_same_kind(t):
+    """Its vocabulary has no place for the recorded ids: another model, not a broken canary."""
+    t.tiny()
+    made(t)
+    report = check(t, checkpoints.write_folder(t.path("small")), code=5)
+    t.check(any("not in the vocabulary of 320" in f["problem"] for f in report["findings"]), report["findings"][-1])
+
+
 def test_another_model(t):
     t.tiny()
     made(t)
@@ -202,6 +210,62 @@ def test_hidden_states_of_an_encoder(t):
     check(t, bert, "--backend", "reference")
 
 
+def changed_source(t, change):
+    """The bundled model, imported from a folder of which change(folder) changed something."""
+    import shutil
+    shutil.rmtree(t.path("src"), ignore_errors=True)
+    folder = checkpoints.copy_bundled(t.path("src"))
+    change(folder)
+    t.ok("import", folder, "-o", "changed.apr", "--force", "--name", "apr-tiny-chat")
+    return t.json("canary", "check", "changed.apr", "c.json", code=None)
+
+
+def rewritten(name, change):
+    def apply(folder):
+        content = json.loads((folder / name).read_text())
+        change(content)
+        (folder / name).write_text(json.dumps(content))
+    return apply
+
+
+def test_what_no_prompt_shows(t):
+    """The config, the tokenizer and the template may change without one of the prompts moving."""
+    t.tiny()
+    made(t)
+    t.equal(changed_source(t, lambda folder: None)["passed"], True)
+    vocabulary = json.loads((framework.BUNDLED / "tokenizer.json").read_text())["model"]["vocab"]
+    unused = [token for token in vocabulary if len(token) > 5][-2:]
+
+    def swap(content):
+        table = content["model"]["vocab"]
+        table[unused[0]], table[unused[1]] = table[unused[1]], table[unused[0]]
+
+    for name, change, part in [
+            ("config.json", lambda c: c.update(max_position_embeddings=1023), "config"),
+            ("config.json", lambda c: c.update(eos_token_id=7), "config"),
+            ("generation_config.json", lambda c: c.update(eos_token_id=7), "settings"),
+            ("tokenizer.json", swap, "tokenizer"),
+            ("tokenizer.json", lambda c: c.update(normalizer={"type": "NFC"} if c["normalizer"] is None else None),
+             "tokenizer"),
+            ("tokenizer_config.json", lambda c: c.update(chat_template="{{ messages[0].content }}"), "template")]:
+        report = changed_source(t, rewritten(name, change))
+        t.equal((report["passed"], report["tensors_changed"]), (False, 0), name)
+        t.check(part in [finding["part"] for finding in report["findings"]], f"{name}: {report['findings']}")
+        run = t.run("canary", "check", "changed.apr", "c.json", code=5)
+        t.contains(run.out, f"  {part} ")
+        t.lacks(run.out.splitlines()[0], "0 settings")
+    for field in ["transformers_version", "torch_dtype"]:  # who wrote it, not what it computes
+        t.equal(changed_source(t, rewritten("config.json", lambda c: c.update({field: "float64"})))["passed"], True)
+
+
+def test_a_canary_from_before_the_settings_were_kept(t):
+    t.tiny()
+    canary = made(t)
+    del canary["setup"]
+    t.path("c.json").write_text(json.dumps(dict(canary, version=1)))
+    t.equal(check(t, "tiny.apr")["passed"], True)
+
+
 def test_prompts_from_a_file(t):
     t.tiny()
     t.path("p.txt").write_text("One\r\n\nTwo, three\n")
@@ -214,8 +278,11 @@ def test_files_that_are_no_canary(t):
     t.tiny()
     canary = made(t)
     for text, says in [("{}", "canary"), ("[1]", "canary"), ("nonsense", "c.json"),
-                       (json.dumps(dict(canary, version=2)), "this version"),
+                       (json.dumps(dict(canary, version=3)), "this version"),
                        (json.dumps(dict(canary, prompts=[])), "prompts"),
+                       (json.dumps(dict(canary, setup=None)), "setup"),
+                       (json.dumps(dict(canary, setup=dict(canary["setup"], config=1))), "setup.config"),
+                       (json.dumps(dict(canary, setup=dict(canary["setup"], tokenizer={"ids": 3}))), "vocabulary_sha256"),
                        (json.dumps(dict(canary, tensors=canary["tensors"][1:])), "tensors"),
                        (json.dumps(dict(canary, prompts=[dict(canary["prompts"][0], sample=[])])), "sample"),
                        (json.dumps(dict(canary, prompts=[dict(canary["prompts"][0], sha256="x")])), "sha256"),

@@ -13,12 +13,12 @@ def part(report, name):
     return {p["part"]: p for p in report["parts"]}[name]
 
 
-def pair(t, change=None, config=None):
-    a = checkpoints.write_folder(t.path("a"))
+def pair(t, change=None, config=None, names=("a", "b")):
+    a = checkpoints.write_folder(t.path(names[0]))
     tensors = checkpoints.weights()
     if change:
         change(tensors)
-    b = checkpoints.write_folder(t.path("b"), tensors, config)
+    b = checkpoints.write_folder(t.path(names[1]), tensors, config)
     return a, b
 
 
@@ -114,6 +114,16 @@ def test_tokenizer(t):
     t.contains(part(report, "tokenizer")["summary"], "id 97")
     (b / "tokenizer.json").unlink()
     t.contains(part(t.json("diff", a, b, code=5), "tokenizer")["summary"], "carries a tokenizer")
+
+
+def test_flags_of_a_special_token(t):
+    """Whether a special token swallows the blanks beside it shows where it stands among words only."""
+    for flag in ["lstrip", "rstrip", "single_word"]:
+        a, b = pair(t, names=(f"a-{flag}", f"b-{flag}"))
+        tokenizer = checkpoints.tokenizer_json()
+        tokenizer["added_tokens"][0][flag] = True
+        (b / "tokenizer.json").write_text(json.dumps(tokenizer))
+        t.equal(part(t.json("diff", a, b, code=5), "tokenizer")["class"], "model", flag)
 
 
 def test_a_tokenizer_written_otherwise_is_the_same(t):

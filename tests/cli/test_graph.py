@@ -136,6 +136,14 @@ def test_contradictions_and_limits(t):
     t.equal(json.loads(t.ok("graph", "tiny.apr", "--format", "json").out), t.json("graph", "tiny.apr"))
 
 
+def test_windows_of_some_layers(t):
+    """The first layer sees everything, the others a window: the line says whose window it is."""
+    config = dict(checkpoints.CONFIG, use_sliding_window=True, sliding_window=5, max_window_layers=1)
+    source = checkpoints.write_folder(t.path("m"), config=config)
+    t.contains(t.ok("graph", source).out, "1 of them keep 5 positions")
+    t.equal([c["window"] for c in t.json("graph", source)["caches"]], [0, 5])
+
+
 def test_other_architectures(t):
     gpt2 = t.json("graph", framework.shared("arch/tiny-gpt2"))
     q = nodes_of(gpt2)["layer0.attn.q_proj"]["parameters"][0]

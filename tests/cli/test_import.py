@@ -157,6 +157,22 @@ def test_head_copied_beside_its_embedding_is_stored_once(t):
     t.equal(index["lm_head.weight"], index["model.embed_tokens.weight"])
 
 
+def test_names_without_the_prefix_of_the_class(t):
+    """What a bare ...Model saves: no "model." before the names."""
+    whole = checkpoints.write_folder(t.path("whole"))
+    bare = checkpoints.write_folder(
+        t.path("bare"), {name.removeprefix("model."): value for name, value in checkpoints.weights().items()})
+    t.ok("import", bare, "-o", "m.apr")
+    t.equal(t.ok("compare-hf", "m.apr", bare).code, 0)
+    words = ["--prompt", "Hello", "--max-tokens", "8", "--allow-synthetic", "--json"]
+    t.equal(json.loads(t.ok("run", "m.apr", *words).out)["ids"], json.loads(t.ok("run", whole, *words).out)["ids"])
+    t.ok("convert", "m.apr", "--quantize", "int8", "-o", "q.apr")
+    t.ok("compare-hf", "q.apr", bare)
+    del (config := dict(checkpoints.CONFIG))["tie_word_embeddings"]
+    t.fails(5, "import", checkpoints.write_folder(t.path("headless"), config=config), "-o", "h.apr",
+            says="lm_head.weight")
+
+
 def test_stories(t):
     source = framework.shared("stories260K")
     t.equal(t.json("import", source, "-o", "m.apr")["architecture"], "llama")

@@ -1,7 +1,9 @@
 """apr run, chat and bench."""
 import json
+import math
 import shutil
 import signal
+import statistics
 import subprocess
 
 import framework
@@ -159,6 +161,23 @@ def test_bench_keys(t):
     t.equal(report["tokens_per_second"], report["decode_tokens_per_second"])
     t.equal((len(report["prefill_runs"]), report["threads"]), (2, 1))
     t.contains(t.ok("bench", "tiny.apr", "--prefill", 8, "--decode", 2).out, "tokens/s", "First token")
+
+
+def test_bench_spread(t):
+    t.tiny()
+    report = t.json("bench", "tiny.apr", "--prefill", 8, "--max-tokens", 2, "--iterations", 4)
+    t.equal((report["repeat"], report["decode"]), (4, 2))
+    for what in ["prefill", "decode", "first_token"]:
+        runs, spread = report[what + "_runs"], report[what + "_spread"]
+        t.equal((len(runs), spread["min"], spread["max"]), (4, min(runs), max(runs)))
+        if not math.isclose(spread["stddev"], statistics.stdev(runs), rel_tol=1e-9):
+            raise framework.Failure(f"{what}: {spread} of {runs}")
+    t.equal(report["first_token_seconds"], statistics.median(report["first_token_runs"]))
+    out = t.ok("bench", "tiny.apr", "--prefill", 8, "--decode", 2).out
+    t.equal(out.count(" ± "), 2, out)
+    one = t.json("bench", "tiny.apr", "--prefill", 8, "--decode", 1, "--repeat", 1)
+    t.equal((one["prefill_spread"]["stddev"], one["prefill_spread"]["max"]), (None, one["prefill_tokens_per_second"]))
+    t.lacks(t.ok("bench", "tiny.apr", "--prefill", 8, "--decode", 1, "--repeat", 1).out, "±", "(1 tokens)")
 
 
 def test_interrupted_run(t):

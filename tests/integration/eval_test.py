@@ -163,6 +163,83 @@ def test_bad_tasks_are_named_by_line_and_field(t):
     t.fails(2, "eval", "tiny.apr", "--task", "empty.jsonl", "--against", "tiny.apr", says="--against")
 
 
+def scored(t, *lines, words=()):
+    t.path("task.jsonl").write_text("\ufeff" + "\n".join(map(json.dumps, lines)))
+    return t.json("eval", "tiny.apr", "--task", "task.jsonl", *words)["items"]
+
+
+def log_likelihood(t, tokens, begin):
+    rows = [log_softmax(row) for row in logits_of(t, "tiny.apr", tokens[:-1])]
+    return sum(rows[i - 1][tokens[i]] for i in range(begin, len(tokens)))
+
+
+def test_forms_of_answers(t):
+    t.tiny()
+    for line, gold in [({"question": "1+1=", "choices": ["4", "2", "3"], "answer": "2"}, None),
+                       ({"question": "1+1=", "choices": ["4", "3", "2"], "answer": "2"}, 2),
+                       ({"question": "1+1=", "choices": ["8", "2"], "answer": "2"}, 1),
+                       ({"question": "1+1=", "choices": ["4", "2", "3"], "answer": 2}, 2),
+                       ({"question": "x", "choices": ["B", "A"], "answer": "A"}, None),
+                       ({"question": "x", "choices": {"text": ["B", "A"], "label": ["A", "B"]}, "answerKey": "A"}, 0),
+                       ({"question": "x", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answerKey": "2"}, 1),
+                       ({"question_stem": "x", "choices": ["a", "b"], "answer": "B"}, 1),
+                       ({"goal": "x", "sol1": "a", "sol2": "b", "label": 1}, 1)]:
+        t.path("task.jsonl").write_text(json.dumps(line))
+        if gold is None:  # two readings
+            t.fails(4, "eval", "tiny.apr", "--task", "task.jsonl", says=["line 1", "also names choice"])
+        else:
+            t.equal(scored(t, line)[0]["gold"], gold, line)
+
+
+def test_a_question_without_a_text_begins_with_the_token_that_begins_texts(t):
+    t.tiny()
+    first = json.loads((framework.BUNDLED / "config.json").read_text())["eos_token_id"]  # the tokenizer has no BOS
+    (item,) = scored(t, {"query": "", "choices": ["Once upon", "zzz"], "gold": 0}, words=["--delimiter", ""])
+    for found, choice in zip(item["log_likelihoods"], ["Once upon", "zzz"]):
+        wanted = log_likelihood(t, [first, *ids_of(t, choice)], 1)
+        t.check(math.isclose(found, wanted, rel_tol=1e-5), f"{found}, wanted {wanted}")
+
+
+def test_the_last_token_takes_no_place_in_the_context(t):
+    """The harness feeds all but the last: a context of 1024 holds a question and choice of 1025."""
+    t.tiny()
+    question = "word " * 600 + "and"
+    while len(ids_of(t, question + " 4")) < 1025:
+        question = "word " + question
+    t.equal(len(ids_of(t, question + " 4")), 1025)
+    line = {"query": question, "choices": ["4", "5"], "gold": 0}
+    t.path("task.jsonl").write_text(json.dumps(line))
+    t.equal(t.json("eval", "tiny.apr", "--task", "task.jsonl")["cut_questions"], 0)
+    line["query"] = "word " + question
+    t.path("task.jsonl").write_text(json.dumps(line))
+    t.equal(t.json("eval", "tiny.apr", "--task", "task.jsonl")["cut_questions"], 1)
+
+
+def test_the_window_of_a_model_with_a_short_context(t):
+    import checkpoints
+    source = checkpoints.write_folder(t.path("short"))
+    t.path("text.txt").write_text("The quick brown fox jumps over the lazy dog. " * 8)
+    words = ["eval", source, "--dataset", "text.txt", "--allow-synthetic"]
+    t.equal(t.json(*words)["window"], checkpoints.CONFIG["max_position_embeddings"])
+    t.fails(2, *words, "--window", 129, says="128")
+    t.equal(t.json("eval", t.tiny(), "--dataset", "text.txt")["window"], 256)
+
+
+def test_a_threshold_that_is_passed_and_one_that_is_not(t):
+    t.tiny()
+    t.path("text.txt").write_text(EVAL.read_text()[:700])
+    words = ["eval", "tiny.apr", "--dataset", "text.txt"]
+    perplexity = t.json(*words)["perplexity"]
+    t.equal(t.json(*words, "--threshold", perplexity + 1e-6)["passed"], True)
+    report = t.json(*words, "--threshold", perplexity - 1e-3, code=5)
+    t.equal((report["passed"], report["perplexity"]), (False, perplexity))
+    t.contains(t.run(*words, "--threshold", 1.5, code=5).out, "above 1.5")
+    for wrong in ["nan", "inf", "0.5", "x"]:
+        t.fails(2, *words, "--threshold", wrong, says="--threshold")
+    t.path("task.jsonl").write_text(json.dumps(QUESTIONS[0]))
+    t.fails(2, "eval", "tiny.apr", "--task", "task.jsonl", "--threshold", 2, says="--threshold")
+
+
 def test_datasets_by_name(t):
     t.tiny()
     folder = t.path("cache/wikitext-2")

@@ -20,6 +20,7 @@ constexpr Quantizer::Scheme kSchemes[] = {
     {"int8", "q8_0 by its common name", Type::q8_0},
     {"int4", "q4_0 by its common name", Type::q4_0},
     {"f16", "IEEE half precision", Type::f16},
+    {"fp16", "f16 by its other name", Type::f16},
     {"bf16", "bfloat16: float32 without its lower 16 mantissa bits", Type::bf16},
     {"f32", "IEEE single precision; every tensor is converted", Type::f32},
 };
@@ -149,6 +150,7 @@ constexpr Provision kProvides[] = {
     {"scheme", "int8", "q8_0 by its common name"},
     {"scheme", "int4", "q4_0 by its common name"},
     {"scheme", "f16", "IEEE half precision"},
+    {"scheme", "fp16", "f16 by its other name"},
     {"scheme", "bf16", "bfloat16: float32 without its lower 16 mantissa bits"},
     {"scheme", "f32", "IEEE single precision; every tensor is converted"},
 };
