@@ -87,6 +87,13 @@ def test_float_types(t):
         t.ok("validate", f"{scheme}.apr")
 
 
+def test_half_precision_by_its_other_name(t):
+    t.tiny()
+    t.ok("convert", "tiny.apr", "--quantize", "f16", "-o", "a.apr")
+    t.ok("convert", "tiny.apr", "--quantize", "fp16", "-o", "b.apr")
+    t.equal({p["part"]: p["class"] for p in t.json("diff", "a.apr", "b.apr", code=1)["parts"]}["weights"], "same")
+
+
 def test_bf16_to_f32_and_back_is_the_same(t):
     t.tiny()
     t.ok("convert", "tiny.apr", "--quantize", "f32", "-o", "wide.apr")
