@@ -24,24 +24,37 @@ namespace {
 using namespace apr;
 
 constexpr const char* kUsage =
-    R"(usage: apr-runtime MODEL PROMPT [options]
+    R"(apr-runtime: answers one prompt; needs no other file than the model
 
-Answers PROMPT with the model in the .apr file MODEL.
+Usage: apr-runtime MODEL PROMPT [OPTIONS]
 
-  -n N             at most N new tokens (default 128)
-  --raw            PROMPT is the text to continue, not a chat message
-  --system TEXT    system message before the prompt
-  --context N      positions to keep (default: prompt and answer, at most the model's)
-  --temperature T  0 (the default) takes the likeliest token
-  --top-k K        draw from the K likeliest tokens only
-  --top-p P        draw from the smallest set of tokens with probability P
-  --seed S         seed of the draw (default 0)
-  --mode MODE      exact, deterministic (default) or fast
-  --backend NAME   cpu (default) or reference
-  --threads N      0 (the default): all processors
-  --allow-synthetic  run weights that were made up for measuring
-  --ids            print token ids, not text
-  --version, --help
+MODEL is an .apr file. PROMPT is put into its chat template as the user's message.
+
+Options
+  -n N               at most N new tokens [default: 128]
+  --system TEXT      the system message
+  --raw              continue PROMPT as it is, without a chat template
+  --ids              print token ids, not text
+  --temperature X    0 always takes the likeliest token; higher is more varied [default: 0]
+  --seed N           of the random numbers; the same seed gives the same answer [default: 0]
+  --top-k N          draw from the K likeliest tokens only; 0: from all [default: 0]
+  --top-p X          draw from the likeliest tokens that together reach this probability
+                     [default: 1]
+  --context N        tokens the model keeps in mind; by default prompt and answer
+  --mode NAME        exact, deterministic or fast [default: deterministic]
+  --backend NAME     what computes: cpu or reference [default: cpu]
+  --threads N        threads to use; 0: all processors [default: 0]
+  --allow-synthetic  accept a model whose weights are made up, not trained
+  -h, --help         show this page
+  --version          show the version
+
+Examples
+  # one answer
+  apr-runtime tiny.apr "What is 2+2?"
+  # a varied story, the same each time
+  apr-runtime tiny.apr "Tell me a story." -n 60 --temperature 0.8 --seed 7
+  # what the text goes on with
+  apr-runtime tiny-int4.apr "Once upon a time" --raw
 )";
 
 struct Options {
@@ -118,7 +131,7 @@ Result<Options> parse_options(std::span<char*> arguments) {
       options.ids = true;
     } else if (word == "--allow-synthetic") {
       options.allow_synthetic = true;
-    } else if (word == "--help") {
+    } else if (word == "--help" || word == "-h") {
       options.help = true;
     } else if (word == "--version") {
       options.version = true;

@@ -1,251 +1,180 @@
 #include "orchestrator/cli/help.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "core/base/cat.h"
+#include "orchestrator/cli/help_text.h"
 #include "orchestrator/cli/options.h"
 
 namespace apr {
 
 namespace {
 
-constexpr std::string_view kAbout = "takes a language model through its life";
+constexpr std::size_t kMostNameColumns = 28;   ///< longer names push their text to the next line
+constexpr std::size_t kLeastTextColumns = 28;  ///< with less room, texts stand below the names
+constexpr const char* kArguments = "Arguments";
+constexpr std::size_t kBelow = 8;  ///< and begin here
 
-/// Headings of the overview; verbs that no group names come last.
-struct Group {
-  std::string_view title;
-  std::vector<std::string_view> verbs;
-};
-const std::vector<Group>& groups() {
-  static const std::vector<Group> list = {
-      {"Bring in, shrink, hand out", {"import", "convert", "quantize", "export"}},
-      {"Use", {"chat", "run", "transcribe", "embeddings", "tokenize", "template", "bench"}},
-      {"Look", {"inspect", "tensors", "graph", "lineage", "trace", "diff"}},
-      {"Check", {"validate", "test-model", "eval", "compare-hf", "canary create", "canary check"}},
-      {"Scripted sessions",
-       {"probador playbook run", "probador playbook list", "probador playbook validate",
-        "probador playbook create"}},
-      {"Plugins", {"plugins list", "plugins info", "plugins verify"}},
-  };
-  return list;
-}
-
-struct Code {
-  int code;
-  std::string_view meaning;
-};
-constexpr std::array<Code, 13> kExitCodes{{
-    {0, "done"},
-    {1, "unexpected failure"},
-    {2, "wrong usage"},
-    {3, "a file, tensor or plugin does not exist"},
-    {4, "a file is not what it claims to be"},
-    {5, "a check failed, or the output exists and --force was not given"},
-    {6, "the model cannot be run as it is described"},
-    {7, "the system refused to read or write"},
-    {8, "failure while computing"},
-    {9, "not supported by this build"},
-    {10, "network failure"},
-    {11, "not found on the server"},
-    {130, "stopped by Ctrl-C"},
-}};
-
-std::string default_text(const Param& param) {
-  if (param.fallback.is_null() || param.type == ParamType::boolean) return {};
-  return param.fallback.is_string() ? param.fallback.as_string() : param.fallback.dump();
-}
-
-std::string range_text(const Param& param) {
-  const auto number = [](double value) { return Json(value).dump(); };
-  const auto plain = [&](double value) {
-    std::string text = number(value);
-    if (text.ends_with(".0")) text.resize(text.size() - 2);
-    return text;
-  };
-  if (param.minimum && param.maximum)
-    return cat(plain(*param.minimum), " to ", plain(*param.maximum));
-  if (param.minimum) return cat("at least ", plain(*param.minimum));
-  if (param.maximum) return cat("at most ", plain(*param.maximum));
-  return {};
-}
-
-/// What an option's value may be: "[one of: a, b; default: a]".
-std::string constraints(const Param& param) {
-  std::vector<std::string> parts;
-  if (param.required && param.position < 0) parts.emplace_back("required");
-  if (!param.choices.empty()) {
-    std::string list;
-    for (const std::string& choice : param.choices) list += (list.empty() ? "" : ", ") + choice;
-    parts.push_back("one of: " + list);
-  }
-  if (const std::string range = range_text(param); !range.empty()) parts.push_back(range);
-  if (const std::string fallback = default_text(param); !fallback.empty()) {
-    parts.push_back("default: " + fallback);
-  }
-  for (const std::string& alias : param.aliases) parts.push_back("also --" + alias);
-  if (parts.empty()) return {};
+/// Names with an explanation each, in two columns, or below each other where it is narrow.
+struct Line {
+  std::string name;    ///< without colour
+  std::string marked;  ///< with it
   std::string text;
-  for (const std::string& part : parts) text += (text.empty() ? "" : "; ") + part;
-  return cat("[", text, "]");
+  std::string limits;  ///< comes after the text, dimmed
+};
+
+/// Wraps "text limits" and dims the second part, which stays in one piece where a line holds it.
+/// Colour comes last: it must not count as columns.
+std::string wrapped_line(const Line& line, std::size_t width, std::size_t column, Style style) {
+  constexpr char kSpaceToKeep = '\x01';
+  std::string limits = line.limits;
+  if (column + limits.size() <= width)
+    std::replace(limits.begin(), limits.end(), ' ', kSpaceToKeep);
+  const std::string between = line.text.empty() || limits.empty() ? "" : " ";
+  std::string laid_out = wrapped(cat(line.text, between, limits), width, column);
+  std::replace(laid_out.begin(), laid_out.end(), kSpaceToKeep, ' ');
+  if (limits.empty()) return laid_out;
+  const auto counts = [](char c) { return c != ' ' && c != '\n'; };
+  std::ptrdiff_t left = std::count_if(line.limits.begin(), line.limits.end(), counts);
+  std::size_t at = laid_out.size();
+  while (left > 0) {
+    if (counts(laid_out[--at])) --left;
+  }
+  return laid_out.substr(0, at) + style.dim(std::string_view(laid_out).substr(at));
 }
 
-std::string help_text(const Param& param) {
-  const std::string limits = constraints(param);
-  return limits.empty() ? param.help : cat(param.help, " ", limits);
-}
-
-std::vector<const Param*> positionals(const VerbInfo& verb) {
-  std::vector<const Param*> list;
-  for (const Param& param : verb.params) {
-    if (param.position >= 0) list.push_back(&param);
-  }
-  std::sort(list.begin(), list.end(),
-            [](const Param* a, const Param* b) { return a->position < b->position; });
-  return list;
-}
-
-std::string usage_line(const VerbInfo& verb) {
-  std::string line = "apr " + verb.name;
-  for (const Param* param : positionals(verb)) {
-    const std::string name = value_name(*param);
-    const std::string dots = param->type == ParamType::texts ? "..." : "";
-    line += param->required ? cat(" ", name, dots) : cat(" [", name, dots, "]");
-  }
-  bool optional = false;
-  for (const Param& param : verb.params) {
-    if (param.position >= 0) continue;
-    if (param.required) {
-      line += param.letter != 0 ? cat(" -", param.letter) : cat(" --", param.name);
-      line += " " + value_name(param);
-    } else {
-      optional = true;
-    }
-  }
-  return optional ? line + " [OPTIONS]" : line;
-}
-
-/// "  -o, --output FILE   help" lines; options without a letter are indented as if they had one.
-std::string option_lines(const std::vector<const Param*>& params, std::size_t width, Style style) {
-  std::vector<std::string> names;
-  std::size_t widest = 0;
-  for (const Param* param : params) {
-    const bool indented = param->letter == 0 && param->position < 0;
-    names.push_back((indented ? "    " : "") + spelled(*param));
-    widest = std::max(widest, names.back().size());
-  }
-  const std::size_t column = std::min<std::size_t>(widest, 26) + 4;
+std::string two_columns(const std::vector<Line>& lines, std::size_t column, std::size_t width,
+                        Style style) {
+  const bool narrow = width < column + kLeastTextColumns;
+  if (narrow) column = kBelow;
   std::string out;
-  for (std::size_t i = 0; i < params.size(); ++i) {
-    const std::size_t taken = names[i].size() + 2;
-    out += "  " + style.bold(names[i]);
-    if (taken + 2 > column) {
+  for (const Line& line : lines) {
+    const std::size_t taken = line.name.size() + 2;
+    out += "  " + line.marked;
+    if (narrow || taken + 2 > column) {
       out += "\n" + std::string(column, ' ');
     } else {
       out += std::string(column - taken, ' ');
     }
-    out += wrapped(help_text(*params[i]), width, column) + "\n";
+    out += wrapped_line(line, width, column, style) + "\n";
   }
   return out;
 }
 
-std::string exit_code_lines(std::size_t width) {
-  std::string out;
-  for (const auto& [code, meaning] : kExitCodes) {
-    const std::string number = std::to_string(code);
-    out += std::string(5 - number.size(), ' ') + number + "  " + wrapped(meaning, width, 7) + "\n";
-  }
-  return out;
+std::size_t column_for(const std::vector<Line>& lines) {
+  std::size_t widest = 0;
+  for (const Line& line : lines) widest = std::max(widest, line.name.size());
+  return std::min(widest, kMostNameColumns) + 4;
 }
 
-std::vector<std::pair<std::string, std::vector<const Verb*>>> grouped_verbs() {
-  std::vector<std::pair<std::string, std::vector<const Verb*>>> list;
-  std::vector<const Verb*> rest;
-  for (const auto& verb : all_verbs()) rest.push_back(verb.get());
-  const auto take = [&](const std::vector<std::string_view>& names) {
-    std::vector<const Verb*> taken;
-    for (const std::string_view name : names) {
-      const auto found = std::find_if(rest.begin(), rest.end(),
-                                      [&](const Verb* verb) { return verb->info().name == name; });
-      if (found == rest.end()) continue;
-      taken.push_back(*found);
-      rest.erase(found);
-    }
-    return taken;
+/// "  -o, --output FILE"; options without a letter are indented as if they had one.
+Line option_line(const Param& param, Style style) {
+  Line line;
+  line.text = param.help;
+  line.limits = constraints(param, Limits::telling);
+  const std::string indent = param.letter == 0 && param.position < 0 ? "    " : "";
+  const std::string value = param.position >= 0 ? "" : value_name(param);
+  std::string name = spelled(param);
+  line.name = indent + name;
+  if (!value.empty()) name.resize(name.size() - value.size() - 1);
+  line.marked = cat(indent, style.cyan(name), value.empty() ? "" : " ", value);
+  return line;
+}
+
+struct Section {
+  std::string title;
+  std::vector<Line> lines;
+};
+
+/// Arguments, then options under the headings that they ask for, then those of every verb.
+std::vector<Section> sections_of(const VerbInfo& verb, std::string_view common, Style style) {
+  std::vector<Section> list;
+  const auto add = [&](const std::string& title, const Param& param) {
+    const auto found = std::find_if(list.begin(), list.end(),
+                                    [&](const Section& one) { return one.title == title; });
+    Section& section = found != list.end() ? *found : list.emplace_back(Section{title, {}});
+    section.lines.push_back(option_line(param, style));
   };
-  for (const Group& group : groups()) {
-    if (auto taken = take(group.verbs); !taken.empty()) {
-      list.emplace_back(std::string(group.title), std::move(taken));
+  for (const Param* param : positionals(verb)) add(kArguments, *param);
+  for (const bool headed : {false, true}) {
+    for (const Param& param : verb.params) {
+      if (param.position >= 0 || param.section.empty() == headed) continue;
+      add(headed ? param.section : "Options", param);
     }
   }
-  if (!rest.empty()) list.emplace_back("More", std::move(rest));
+  for (const Param& param : global_params()) {
+    const bool own = std::any_of(verb.params.begin(), verb.params.end(),
+                                 [&](const Param& other) { return other.name == param.name; });
+    if (!own) add(std::string(common), param);
+  }
   return list;
 }
 
-std::vector<const Param*> pointers(const std::vector<Param>& params, bool options_only) {
-  std::vector<const Param*> list;
-  for (const Param& param : params) {
-    if (!options_only || param.position < 0) list.push_back(&param);
-  }
-  return list;
-}
-
-std::string_view type_name(ParamType type) {
-  switch (type) {
-    case ParamType::text:
-      return "text";
-    case ParamType::integer:
-      return "integer";
-    case ParamType::number:
-      return "number";
-    case ParamType::boolean:
-      return "boolean";
-    case ParamType::bytes:
-      return "bytes";
-    case ParamType::choice:
-      return "choice";
-    case ParamType::texts:
-      return "texts";
-  }
-  return "";
-}
-
-/// A cell of a Markdown table.
-std::string cell(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '|') out += '\\';
-    if (c == '<') {
-      out += "&lt;";
-    } else {
-      out += c == '\n' ? ' ' : c;
-    }
+std::string example_lines(const std::vector<Example>& examples, std::size_t width, Style style) {
+  std::string out = "\n" + style.bold("Examples") + "\n";
+  for (const Example& example : examples) {
+    out += "  " + style.dim(wrapped("# " + example.meaning, width, 2)) + "\n";
+    out += "  " + example.command + "\n";
   }
   return out;
 }
 
-std::string markdown_params(const std::vector<const Param*>& params) {
-  std::string out = "| option | meaning |\n|---|---|\n";
-  for (const Param* param : params) {
-    out += cat("| `", spelled(*param), "` | ", cell(help_text(*param)), " |\n");
+/// All codes in a few lines; an entry is never broken.
+std::string brief_exit_codes(std::size_t width, Style style) {
+  std::string out = "\n" + style.bold("Exit codes") + "\n";
+  std::string line;
+  for (const ExitCode& code : exit_codes()) {
+    const bool last = &code == &exit_codes().back();
+    const std::string entry = cat(code.code, " ", code.brief, last ? "" : ",");
+    if (!line.empty() && line.size() + 1 + entry.size() + 2 > width) {
+      out += "  " + line + "\n";
+      line.clear();
+    }
+    line += (line.empty() ? "" : " ") + entry;
   }
-  return out + "\n";
+  return out + "  " + line + "\n";
 }
 
-std::string markdown_verb(const VerbInfo& verb) {
-  std::string out =
-      cat("## apr ", verb.name, "\n\n", verb.summary, "\n\n```\n", usage_line(verb), "\n```\n\n");
-  if (!verb.details.empty()) out += wrapped(verb.details, 100) + "\n\n";
-  if (!verb.params.empty()) {
-    std::vector<const Param*> params = positionals(verb);
-    for (const Param* param : pointers(verb.params, true)) params.push_back(param);
-    out += markdown_params(params);
+std::string page_of(std::string_view program, const VerbInfo& verb, std::string_view common,
+                    std::size_t width, Style style) {
+  const std::string name = cat(program, " ", verb.name);
+  // Colour is added to what is laid out.
+  const std::string title = wrapped(cat(name, ": ", verb.summary), width, 0);
+  std::string out = style.bold(name) + title.substr(std::min(name.size(), title.size())) + "\n\n";
+  out += style.bold("Usage") + ": " + wrapped(usage_line(program, verb), width, 7) + "\n";
+  if (!verb.details.empty()) out += "\n" + wrapped(verb.details, width) + "\n";
+  const std::vector<Section> sections = sections_of(verb, common, style);
+  std::size_t column = 0;  // of all options; arguments have their own
+  for (const Section& section : sections) {
+    if (section.title != kArguments) column = std::max(column, column_for(section.lines));
   }
-  for (const Example& example : verb.examples) {
-    out += cat(example.meaning, ":\n\n```sh\n", example.command, "\n```\n\n");
+  for (const Section& section : sections) {
+    const bool own = section.title == kArguments;
+    out += "\n" + style.bold(wrapped(section.title, width)) + "\n";
+    out += two_columns(section.lines, own ? column_for(section.lines) : column, width, style);
   }
+  out += brief_exit_codes(width, style);
+  if (!verb.examples.empty()) out += example_lines(verb.examples, width, style);
   return out;
+}
+
+/// Verbs of a family stand on one line of the overview.
+struct Family {
+  std::string_view first_words;
+  std::string_view summary;
+};
+constexpr Family kFamilies[] = {
+    {"canary", "notice any later change of a model"},
+    {"plugins", "show and check what is installed"},
+    {"probador playbook", "run scripted sessions as tests"},
+};
+
+const Family* family_of(const std::string& verb) {
+  for (const Family& family : kFamilies) {
+    if (verb.starts_with(cat(family.first_words, " "))) return &family;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -258,116 +187,83 @@ std::vector<const Verb*> verbs_of_group(const std::string& word) {
   return list;
 }
 
-std::string overview_page(std::size_t width, Style style) {
-  std::string out = cat(style.bold("apr"), " ", APR_VERSION, ": ", kAbout, "\n\n");
-  out += "Usage: " + style.bold("apr VERB") + " [ARGUMENTS] [OPTIONS]\n";
-  std::size_t widest = 0;
-  for (const auto& verb : all_verbs()) widest = std::max(widest, verb->info().name.size());
-  for (const auto& [title, verbs] : grouped_verbs()) {
-    out += "\n" + style.bold(title) + "\n";
-    for (const Verb* verb : verbs) {
-      const VerbInfo& info = verb->info();
-      out += "  " + info.name + std::string(widest + 3 - info.name.size(), ' ');
-      out += wrapped(info.summary, width, widest + 5) + "\n";
+std::string overview_page(const Overview& overview, std::size_t width, Style style) {
+  std::string out = style.bold(overview.program) +
+                    wrapped(cat(overview.program, " ", APR_VERSION, ": ", overview.about), width, 2)
+                        .substr(overview.program.size()) +
+                    "\n\n" + style.bold("Usage") + ": " + overview.usage + "\n";
+  std::vector<Section> sections;
+  for (const Overview::Group& group : overview.groups) {
+    Section& section = sections.emplace_back(Section{group.title, {}});
+    for (const auto& [name, summary] : group.entries) {
+      section.lines.push_back({name, style.cyan(name), summary, {}});
     }
   }
-  out += "\n" + style.bold("Options of every verb") + "\n";
-  out += option_lines(pointers(global_params(), false), width, style);
-  out += "\n`apr VERB --help` explains one verb and shows examples.\n";
-  return out;
+  Section& options = sections.emplace_back(Section{overview.options_title, {}});
+  for (const Param& param : global_params()) options.lines.push_back(option_line(param, style));
+  std::size_t column = 0;
+  for (std::size_t i = 0; i + 1 < sections.size(); ++i) {
+    column = std::max(column, column_for(sections[i].lines));
+  }
+  for (const Section& section : sections) {
+    const bool last = &section == &sections.back();
+    out += "\n" + style.bold(wrapped(section.title, width)) + "\n";
+    out += two_columns(section.lines, last ? column_for(section.lines) : column, width, style);
+  }
+  out += example_lines(overview.examples, width, style);
+  return out + "\n" + wrapped(overview.footer, width) + "\n";
+}
+
+std::string overview_page(std::size_t width, Style style) {
+  Overview page;
+  page.program = "apr";
+  page.about = "takes a language model through its life";
+  page.usage = "apr VERB [ARGUMENTS] [OPTIONS]";
+  for (const VerbGroup& group : grouped_verbs()) {
+    Overview::Group& shown = page.groups.emplace_back(Overview::Group{group.title, {}});
+    for (const Verb* verb : group.verbs) {
+      const VerbInfo& info = verb->info();
+      const Family* family = family_of(info.name);
+      if (family == nullptr) {
+        shown.entries.push_back({info.name, info.summary});
+        continue;
+      }
+      const std::string name(family->first_words);
+      const std::string last = info.name.substr(name.size() + 1);
+      if (shown.entries.empty() || shown.entries.back().name != name) {
+        shown.entries.push_back({name, cat(family->summary, ": ", last)});
+      } else {
+        shown.entries.back().summary += ", " + last;
+      }
+    }
+  }
+  page.options_title = "Options of every verb";
+  page.examples = {{"apr import golden/apr-tiny-chat -o tiny.apr", "a checkpoint becomes one file"},
+                   {"apr convert tiny.apr --quantize int4 -o tiny-int4.apr", "smaller"},
+                   {"apr chat tiny-int4.apr", "and used"}};
+  page.footer =
+      "`apr VERB --help` explains one verb and shows examples, `apr help exit-codes` what a "
+      "script can rely on. apr-pipeline does all of it from one YAML file.";
+  return overview_page(page, width, style);
 }
 
 std::string verb_page(const VerbInfo& verb, std::size_t width, Style style) {
-  std::string out = cat(style.bold("apr " + verb.name), ": ",
-                        wrapped(verb.summary, width, std::min<std::size_t>(2, width)), "\n\n");
-  out += "Usage: " + wrapped(usage_line(verb), width, 7) + "\n";
-  if (!verb.details.empty()) out += "\n" + wrapped(verb.details, width) + "\n";
-  if (const auto list = positionals(verb); !list.empty()) {
-    out += "\n" + style.bold("Arguments") + "\n" + option_lines(list, width, style);
-  }
-  if (const auto list = pointers(verb.params, true); !list.empty()) {
-    out += "\n" + style.bold("Options") + "\n" + option_lines(list, width, style);
-  }
-  out += "\n" + style.bold("Options of every verb") + "\n";
-  out += option_lines(pointers(global_params(), false), width, style);
-  if (!verb.examples.empty()) {
-    out += "\n" + style.bold("Examples") + "\n";
-    for (const Example& example : verb.examples) {
-      out += "  " + style.dim(wrapped("# " + example.meaning, width, 2)) + "\n";
-      out += "  " + example.command + "\n";
-    }
-  }
-  out += "\n" + style.bold("Exit codes") + "\n" + exit_code_lines(width);
-  return out;
+  return page_of("apr", verb, "Options of every verb", width, style);
 }
 
-std::string markdown_reference() {
-  std::string out =
-      "# The command line of apr\n\n"
-      "Generated from the verbs' schemas by `apr help --markdown`; a test compares the two.\n\n"
-      "Results go to standard output, remarks, progress and errors to standard error. With "
-      "`--json` "
-      "standard output\nholds exactly one JSON document: the verb's report, or, after a failure, "
-      "`{\"error\": {\"code\", \"message\",\n\"context\", \"hint\", \"exit_code\"}}`; the sentence "
-      "for "
-      "people is on standard error all the same. Colour and\nprogress bars appear on terminals "
-      "only; "
-      "`NO_COLOR` switches colour off. The first Ctrl-C stops the work and\nremoves what was half "
-      "written, a second one exits at once. Files are written under a temporary name and renamed\n"
-      "when complete, and an existing file is replaced only with `--force`. A value that begins "
-      "with "
-      "a dash is written\n`--option=VALUE`; after `--` nothing is an option.\n\n"
-      "| exit code | meaning |\n|---|---|\n";
-  for (const auto& [code, meaning] : kExitCodes) out += cat("| ", code, " | ", meaning, " |\n");
-  out += "\n## Options of every verb\n\n" + markdown_params(pointers(global_params(), false));
-  out += "## Verbs\n\n";
-  for (const auto& [title, verbs] : grouped_verbs()) {
-    out += cat("**", title, "**\n\n");
-    for (const Verb* verb : verbs) {
-      const VerbInfo& info = verb->info();
-      std::string anchor = "apr-" + info.name;
-      std::replace(anchor.begin(), anchor.end(), ' ', '-');
-      out += cat("- [", info.name, "](#", anchor, "): ", info.summary, "\n");
-    }
-    out += "\n";
-  }
-  for (const auto& [title, verbs] : grouped_verbs()) {
-    for (const Verb* verb : verbs) out += markdown_verb(verb->info());
-  }
-  while (out.ends_with("\n\n")) out.pop_back();
-  return out;
+std::string command_page(std::string_view program, const VerbInfo& command, std::size_t width,
+                         Style style) {
+  return page_of(program, command, "Options of every command", width, style);
 }
 
-Json verb_as_json(const VerbInfo& verb) {
-  Json params = Json::array();
-  for (const Param& param : verb.params) {
-    Json entry = Json::object({{"name", param.name},
-                               {"type", type_name(param.type)},
-                               {"help", param.help},
-                               {"required", param.required}});
-    if (param.role == ParamRole::input) entry.set("role", "input");
-    if (param.role == ParamRole::output) entry.set("role", "output");
-    if (!param.fallback.is_null()) entry.set("default", param.fallback);
-    if (param.minimum) entry.set("minimum", *param.minimum);
-    if (param.maximum) entry.set("maximum", *param.maximum);
-    if (param.letter != 0) entry.set("letter", std::string(1, param.letter));
-    if (param.position >= 0) entry.set("position", param.position);
-    for (const std::string& choice : param.choices) {
-      if (!entry.contains("choices")) entry.set("choices", Json::array());
-      entry.find("choices")->push_back(choice);
-    }
-    params.push_back(std::move(entry));
+std::string exit_codes_page(std::size_t width) {
+  std::string out;
+  for (const ExitCode& code : exit_codes()) {
+    const std::string number = std::to_string(code.code);
+    out += std::string(5 - number.size(), ' ') + number + "  ";
+    out += wrapped(code.meaning, width, 7) + "\n";
   }
-  Json examples = Json::array();
-  for (const Example& example : verb.examples) {
-    examples.push_back(Json::object({{"command", example.command}, {"meaning", example.meaning}}));
-  }
-  return Json::object({{"name", verb.name},
-                       {"summary", verb.summary},
-                       {"usage", usage_line(verb)},
-                       {"details", verb.details},
-                       {"parameters", std::move(params)},
-                       {"examples", std::move(examples)}});
+  return out;
 }
 
 }  // namespace apr

@@ -27,9 +27,8 @@ std::vector<Param> make_global_params() {
   std::vector<Param> params;
   params.push_back(flag("json", 0, "print one JSON document to standard output"));
   params.push_back(flag("quiet", 'q', "no progress and no remarks"));
-  params.push_back(
-      flag("verbose", 'v', "say on standard error what it took: time, memory, plugins"));
-  Param threads = flag("threads", 0, "threads to use; 0 takes all processors");
+  params.push_back(flag("verbose", 'v', "afterwards, tell time, memory and plugin folders"));
+  Param threads = flag("threads", 0, "threads to use; 0: all processors");
   threads.type = ParamType::integer;
   threads.minimum = 0;
   threads.maximum = 4096;

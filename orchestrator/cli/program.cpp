@@ -121,8 +121,23 @@ int print_overview(std::ostream& out, Style style) {
 
 Json all_as_json() {
   Json verbs = Json::array();
-  for (const auto& verb : all_verbs()) verbs.push_back(verb_as_json(verb->info()));
+  for (const auto& verb : all_verbs()) verbs.push_back(verb_as_json(kProgram, verb->info()));
   return Json::object({{"name", "apr"}, {"version", APR_VERSION}, {"verbs", std::move(verbs)}});
+}
+
+int print_group(const std::string& word, bool json) {
+  const std::vector<const Verb*> verbs = verbs_of_group(word);
+  if (json) {
+    Json list = Json::array();
+    for (const Verb* verb : verbs) list.push_back(verb_as_json(kProgram, verb->info()));
+    std::cout << Json::object({{"name", word}, {"verbs", std::move(list)}}).dump(2) << '\n';
+    return 0;
+  }
+  std::vector<std::pair<std::string, std::string>> lines;
+  for (const Verb* verb : verbs)
+    lines.emplace_back("apr " + verb->info().name, verb->info().summary);
+  std::cout << labelled(lines, output_style());
+  return 0;
 }
 
 /// `apr help`, `apr help VERB`, `apr help --markdown`.
@@ -133,11 +148,24 @@ int run_help(std::span<const std::string> words, bool json) {
       std::cout << markdown_reference();
       return 0;
     }
-    if (!word.starts_with('-')) names.push_back(word);
+    if (!word.starts_with('-')) {
+      names.push_back(word);
+    } else if (word != "--json" && word != "--help" && word != "-h") {
+      return report_error(
+          kProgram,
+          make_error(ErrorCode::usage, cat("apr help has no option '", word, "'"), {},
+                     "it has --json and --markdown; for example: apr help convert"),
+          json);
+    }
   }
   if (names.empty()) {
     if (!json) return print_overview(std::cout, output_style());
     std::cout << all_as_json().dump(2) << '\n';
+    return 0;
+  }
+  if (names == std::vector<std::string>{"exit-codes"}) {
+    std::cout << (json ? exit_codes_as_json().dump(2) + "\n"
+                       : exit_codes_page(terminal_width(STDOUT_FILENO)));
     return 0;
   }
   const auto found = verb_at(names);
@@ -145,14 +173,11 @@ int run_help(std::span<const std::string> words, bool json) {
     if (names.size() > 1 || verbs_of_group(names[0]).empty()) {
       return report_error(kProgram, found.error(), json);
     }
-    for (const Verb* verb : verbs_of_group(names[0])) {  // `apr help plugins`
-      std::cout << "apr " << verb->info().name << ": " << verb->info().summary << '\n';
-    }
-    return 0;
+    return print_group(names[0], json);  // `apr help plugins`
   }
   const VerbInfo& info = found->verb->info();
   if (json) {
-    std::cout << verb_as_json(info).dump(2) << '\n';
+    std::cout << verb_as_json(kProgram, info).dump(2) << '\n';
   } else {
     std::cout << verb_page(info, terminal_width(STDOUT_FILENO), output_style());
   }

@@ -36,6 +36,7 @@ struct Style {
   std::string dim(std::string_view text) const { return marked("2", text); }
   std::string red(std::string_view text) const { return marked("31", text); }
   std::string green(std::string_view text) const { return marked("32", text); }
+  std::string cyan(std::string_view text) const { return marked("36", text); }
   std::string yellow(std::string_view text) const { return marked("33", text); }
   std::string marked(std::string_view code, std::string_view text) const;
 };

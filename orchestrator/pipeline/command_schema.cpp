@@ -1,12 +1,15 @@
 #include "orchestrator/pipeline/command_schema.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/base/cat.h"
 #include "orchestrator/cli/help.h"
 
 namespace apr::pipeline {
 namespace {
+
+constexpr std::string_view kName = "apr-pipeline";
 
 Param file_param() {
   Param param;
@@ -119,7 +122,7 @@ std::vector<VerbInfo> make_commands() {
   plan.params = {file_param(), set_param(), state_param()};
   plan.examples = {
       {"apr-pipeline plan pipelines/north-star.yaml", "what is left to do?"},
-      {"apr-pipeline plan pipelines/north-star.yaml --set small=q8_0", "what would that change?"}};
+      {"apr-pipeline plan pipelines/north-star.yaml --set int4_ratio=1.01", "what would that change?"}};
 
   VerbInfo run;
   run.name = "run";
@@ -287,21 +290,49 @@ std::string in_our_name(std::string text, std::string_view command) {
 }
 
 std::string command_page(const VerbInfo& command, std::size_t width, Style style) {
-  std::string page = in_our_name(verb_page(command, width, style), command.name);
-  replace_all(page, "Options of every verb", "Options of every command");
-  return page;
+  return apr::command_page(kName, command, width, style);
 }
 
 std::string overview_page(std::size_t width, Style style) {
-  std::string page = cat(style.bold("apr-pipeline"), " ", APR_VERSION,
-                         ": runs a model's way from checkpoint to product, as a YAML file says\n\n",
-                         "Usage: ", style.bold("apr-pipeline COMMAND FILE"), " [OPTIONS]\n\n");
-  for (const VerbInfo& info : commands()) {
-    page += cat("  ", info.name, std::string(10 - info.name.size(), ' '),
-                wrapped(info.summary, width, 12), "\n");
+  static constexpr struct {
+    std::string_view title;
+    std::array<std::string_view, 5> names;
+  } kGroups[] = {
+      {"Write", {"init", "lint", "schema"}},
+      {"Run", {"plan", "run", "resume"}},
+      {"Look", {"status", "logs", "explain", "report", "graph"}},
+      {"Trust and tidy", {"verify", "gc"}},
+  };
+  Overview page;
+  page.program = kName;
+  page.about = "takes a model all the way, as a YAML file says";
+  page.usage = cat(kName, " COMMAND FILE [OPTIONS]");
+  for (const auto& [title, names] : kGroups) {
+    Overview::Group& group = page.groups.emplace_back(Overview::Group{std::string(title), {}});
+    for (const std::string_view name : names) {
+      if (const VerbInfo* info = find_command(name)) {
+        group.entries.push_back({info->name, info->summary});
+      }
+    }
   }
-  page += "\n`apr-pipeline COMMAND --help` explains one command and shows examples.\n";
-  return page;
+  page.options_title = "Options of every command";
+  page.examples = {
+      {"apr-pipeline init my.yaml --source golden/apr-tiny-chat", "a file to begin with"},
+      {"apr-pipeline run pipelines/north-star.yaml", "the whole way, with the bundled model"}};
+  page.footer =
+      "`apr-pipeline COMMAND --help` explains one command and shows examples; docs/pipeline.md "
+      "explains the YAML.";
+  return apr::overview_page(page, width, style);
+}
+
+Json commands_as_json() {
+  Json list = Json::array();
+  for (const VerbInfo& info : commands()) list.push_back(command_as_json(info));
+  return Json::object({{"name", kName}, {"version", APR_VERSION}, {"commands", std::move(list)}});
+}
+
+Json command_as_json(const VerbInfo& command) {
+  return verb_as_json(kName, command);
 }
 
 }  // namespace apr::pipeline

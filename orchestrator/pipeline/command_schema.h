@@ -17,6 +17,9 @@ std::vector<std::string> command_names();
 
 std::string overview_page(std::size_t width, Style style);
 std::string command_page(const VerbInfo& command, std::size_t width, Style style);
+/// All of them, with the examples.
+Json commands_as_json();
+Json command_as_json(const VerbInfo& command);
 
 /// Texts made for `apr VERB`, saying `apr-pipeline COMMAND` instead.
 std::string in_our_name(std::string text, std::string_view command);

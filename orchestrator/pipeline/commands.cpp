@@ -65,32 +65,52 @@ int print_version(bool json) {
   return 0;
 }
 
-int show_help(const VerbInfo* command) {
+int show_help(const VerbInfo* command, bool json) {
+  if (json) {
+    const Json schema = command == nullptr ? commands_as_json() : command_as_json(*command);
+    std::cout << schema.dump(2) << '\n';
+    return 0;
+  }
   const std::size_t width = terminal_width(STDOUT_FILENO);
   std::cout << (command == nullptr ? overview_page(width, output_style())
                                    : command_page(*command, width, output_style()));
   return 0;
 }
 
+/// `apr-pipeline help [COMMAND]`
+int run_help(std::span<const std::string> words, bool json) {
+  const VerbInfo* command = nullptr;
+  for (const std::string& word : words) {
+    if (word == "--json" || word == "--help" || word == "-h") continue;
+    if (word.starts_with('-') || command != nullptr) {
+      return fail(
+          make_error(ErrorCode::usage, cat("help does not know what to do with '", word, "'"), {},
+                     "for example: apr-pipeline help run"),
+          json);
+    }
+    command = find_command(word);
+    if (command == nullptr) return fail(unknown_command(word), json);
+  }
+  return show_help(command, json);
+}
+
 int run_words(std::span<const std::string> words) {
   const auto end = std::find(words.begin(), words.end(), "--");
   const bool json = std::find(words.begin(), end, "--json") != end;
-  std::size_t at = find_verb_word(words);
+  const std::size_t at = find_verb_word(words);
   if (at == words.size()) {
     const auto asked = [&](std::string_view word) {
       return std::find(words.begin(), end, word) != end;
     };
     if (asked("--version")) return print_version(json);
-    if (asked("--help") || asked("-h")) return show_help(nullptr);
+    if (asked("--help") || asked("-h")) return show_help(nullptr, json);
     if (!words.empty()) return fail(unknown_command(words.front()), json);
     std::cerr << overview_page(terminal_width(STDERR_FILENO), {wants_colour(STDERR_FILENO)});
     return exit_code(ErrorCode::usage);
   }
-  const bool help = words[at] == "help";
-  if (help && ++at == words.size()) return show_help(nullptr);
+  if (words[at] == "help") return run_help(words.subspan(at + 1), json);
   const VerbInfo* info = find_command(words[at]);
   if (info == nullptr) return fail(unknown_command(words[at]), json);
-  if (help) return show_help(info);
 
   std::vector<std::string> rest(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(at));
   rest.insert(rest.end(), words.begin() + static_cast<std::ptrdiff_t>(at) + 1, words.end());
@@ -101,7 +121,7 @@ int run_words(std::span<const std::string> words) {
     error.hint = in_our_name(std::move(error.hint), info->name);
     return fail(error, json);
   }
-  if (command->global.help) return show_help(info);
+  if (command->global.help) return show_help(info, json);
   if (command->global.version) return print_version(json);
   static constexpr std::pair<std::string_view, int (*)(const ParsedCommand&)> kCommands[] = {
       {"lint", lint_command},     {"plan", plan_command},     {"run", run_command},

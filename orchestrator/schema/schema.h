@@ -38,6 +38,7 @@ struct Param {
   bool cli_only = false;             ///< not offered in YAML ("force")
   bool affects_result = true;        ///< false: not part of a stage's cache key ("threads")
   std::vector<std::string> aliases;  ///< further long names
+  std::string section;               ///< heading in --help; "Options" when empty
 };
 
 /// Checked values by parameter name.

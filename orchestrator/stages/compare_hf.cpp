@@ -22,7 +22,7 @@ namespace {
 VerbInfo describe() {
   VerbInfo info;
   info.name = "compare-hf";
-  info.summary = "compare a model with the Hugging Face checkpoint it comes from";
+  info.summary = "compare a model with the checkpoint it comes from";
   info.details =
       "Every tensor of the folder against the model's (names mapped, numbers decoded), every field "
       "of the config that decides what is computed, the vocabulary, the ids of a set of awkward "

@@ -111,7 +111,7 @@ namespace {
 VerbInfo describe() {
   VerbInfo info;
   info.name = "convert";
-  info.summary = "store a model's weights in another type";
+  info.summary = "store weights in another type: int8, int4, f16, ...";
   info.details = conversion_details();
   info.params = {model_param(), scheme_param("quantize"), output_param("the .apr file to write"),
                  force_param()};

@@ -27,7 +27,7 @@ constexpr std::int64_t kDefaultWindow = 256;
 VerbInfo describe() {
   VerbInfo info;
   info.name = "eval";
-  info.summary = "measure how well a model predicts a text or answers multiple-choice questions";
+  info.summary = "measure how well a model predicts a text or picks answers";
   info.details =
       "--dataset is a file, or the name of a dataset (wikitext-2) whose files lie in "
       "$APR_DATASETS, $XDG_CACHE_HOME/apr/datasets or ~/.cache/apr/datasets. The text is cut into "

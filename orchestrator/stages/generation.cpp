@@ -61,13 +61,13 @@ void add_generation_params(std::vector<Param>& params) {
                                   "longest answer, in tokens; 256, or the context if that is less");
   max_tokens.letter = 'n';
   params.push_back(std::move(max_tokens));
+  params.push_back(text_param("system", "TEXT", "the system message"));
   add_sampling_params(params);
   Param stop = text_param("stop", "TEXT", "end the answer before this text; may be repeated");
   stop.type = ParamType::texts;
   params.push_back(std::move(stop));
   params.push_back(number_param("context", ParamType::integer, Json(), 1,
                                 "tokens the model keeps in mind; by default all it was made for"));
-  params.push_back(text_param("system", "TEXT", "the system message"));
   params.push_back(
       text_param("date", "DATE", "the date for templates that ask for it: 2024-07-26, or `today`"));
 }

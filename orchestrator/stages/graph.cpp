@@ -17,7 +17,7 @@ constexpr std::uint64_t kContext = 256;
 VerbInfo describe() {
   VerbInfo info;
   info.name = "graph";
-  info.summary = "show what a model computes: nodes, shapes, weights, caches, costs";
+  info.summary = "show what a model computes: nodes, shapes, costs";
   info.details =
       "Built from the config and the tensor index alone; no weight is read. As text, equal layers "
       "that follow one another are shown once. FLOPs and bytes moved (weights, inputs, outputs, "

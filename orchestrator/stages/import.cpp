@@ -18,7 +18,7 @@ namespace {
 VerbInfo describe() {
   VerbInfo info;
   info.name = "import";
-  info.summary = "turn a checkpoint into an .apr file";
+  info.summary = "turn a safetensors checkpoint into one .apr file";
   info.details =
       "SOURCE is a Hugging Face folder, a .safetensors file with its config.json beside it, or a "
       "sharded index. The source is opened read-only and never changed; the digest of every file "

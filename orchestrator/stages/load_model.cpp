@@ -11,6 +11,7 @@ namespace apr {
 Param backend_param() {
   Param param = text_param("backend", "NAME", "what computes: cpu, reference, or a plugin's");
   param.fallback = Json("cpu");
+  param.section = "Computing";
   return param;
 }
 
@@ -20,6 +21,7 @@ Param mode_param(Mode fallback) {
   param.type = ParamType::choice;
   param.choices = {"exact", "deterministic", "fast"};
   param.fallback = Json(name_of(fallback));
+  param.section = "Computing";
   param.help =
       "exact: float32 throughout; deterministic: activations may be rounded to 8 bits before "
       "quantized weights; fast: kernels may also depend on the batch";
@@ -27,7 +29,10 @@ Param mode_param(Mode fallback) {
 }
 
 Param allow_synthetic_param() {
-  return flag_param("allow-synthetic", "accept a model whose weights are made up, not trained");
+  Param param =
+      flag_param("allow-synthetic", "accept a model whose weights are made up, not trained");
+  param.section = "Computing";
+  return param;
 }
 
 Result<Model> load_model(RunContext& context, Package package, CompileOptions compile) {

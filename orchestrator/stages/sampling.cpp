@@ -93,25 +93,25 @@ Status check_greedy(const SamplerOptions& options) {
 
 void add_sampling_params(std::vector<Param>& params) {
   using enum ParamType;
-  const auto add = [&](Param param) { params.push_back(std::move(param)); };
-  add(number_param(
-      "temperature", number, Json(0.0), 0, kNoLimit,
-      "0 always takes the likeliest token; higher is more varied. The steps are "
-      "always taken in this order: logit-bias, repetition, frequency and presence "
-      "penalty, dry, temperature, top-k, typical-p, top-p, min-p (or mirostat), draw"));
+  std::string section;
+  const auto add = [&](Param param) {
+    param.section = section;
+    params.push_back(std::move(param));
+  };
+  add(number_param("temperature", number, Json(0.0), 0, kNoLimit,
+                   "0 always takes the likeliest token; higher is more varied"));
+  add(number_param("seed", integer, Json(0), 0, kNoLimit,
+                   "of the random numbers; the same seed gives the same answer"));
+  section = "Sampling: docs/sampling.md has the order of the steps";
   add(number_param("top-k", integer, Json(0), 0, kNoLimit,
                    "draw from the K likeliest tokens only; 0: from all"));
-  add(number_param("typical-p", number, Json(1.0), 0, 1,
-                   "draw from the tokens nearest to the expected surprise that together reach this "
-                   "probability"));
   add(number_param("top-p", number, Json(1.0), 0, 1,
                    "draw from the likeliest tokens that together reach this probability"));
   add(number_param("min-p", number, Json(0.0), 0, 1,
                    "draw from tokens at least this many times as probable as the likeliest"));
-  add(number_param("mirostat", number, Json(0.0), 0, 30,
-                   "instead of top-k to min-p: keep the surprise of each token near so many bits; "
-                   "0: off"));
-  add(number_param("mirostat-rate", number, Json(0.1), 0, 1, "how fast mirostat corrects itself"));
+  add(number_param("typical-p", number, Json(1.0), 0, 1,
+                   "draw from the tokens nearest to the expected surprise that together reach this "
+                   "probability"));
   add(number_param("repetition-penalty", number, Json(1.0), 0, kNoLimit,
                    "above 1: makes the tokens of the window less likely"));
   add(number_param("frequency-penalty", number, Json(0.0), -2, 2,
@@ -133,13 +133,15 @@ void add_sampling_params(std::vector<Param>& params) {
                              "without it: line end, colon, quote and asterisk");
   breaker.type = texts;
   add(std::move(breaker));
+  add(number_param("mirostat", number, Json(0.0), 0, 30,
+                   "instead of top-k to min-p: keep the surprise of each token near so many bits; "
+                   "0: off"));
+  add(number_param("mirostat-rate", number, Json(0.1), 0, 1, "how fast mirostat corrects itself"));
   Param bias = text_param("logit-bias", "ID=VALUE",
                           "added to a token's logit, -100 to 100, or -inf to forbid it; several "
                           "with commas, or repeated");
   bias.type = texts;
   add(std::move(bias));
-  add(number_param("seed", integer, Json(0), 0, kNoLimit,
-                   "of the random numbers; the same seed gives the same answer"));
 }
 
 Result<SamplerOptions> sampling_options(const Values& params, const Model& model) {

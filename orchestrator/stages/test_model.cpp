@@ -20,7 +20,7 @@ namespace {
 VerbInfo describe() {
   VerbInfo info;
   info.name = "test-model";
-  info.summary = "hold a model to the recorded values of a trusted implementation";
+  info.summary = "check a model against a recorded reference, node by node";
   info.details =
       "Runs every prompt of a golden trace and compares the tokenizer's ids, the value of every "
       "recorded node and, where the trace has them, the ten best next tokens and the greedy "

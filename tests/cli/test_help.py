@@ -1,3 +1,7 @@
+import os
+import pty
+import re
+
 import framework
 from framework import SOURCE
 
@@ -8,7 +12,7 @@ def verbs(t):
 
 def test_no_words_show_the_overview_as_a_usage_error(t):
     run = t.run(code=2)
-    t.contains(run.err, "Usage: apr VERB", "import", "plugins verify")
+    t.contains(run.err, "Usage: apr VERB", "import", "plugins")
     t.equal(run.out, "")
 
 
@@ -18,6 +22,14 @@ def test_help_is_the_overview_on_standard_output(t):
     t.equal(run.err, "")
     t.equal(t.ok("help").out, run.out)
     t.equal(t.ok("-h").out, run.out)
+
+
+def test_the_overview_names_every_verb(t):
+    overview = t.ok("help").out
+    for verb in verbs(t):
+        *family, last = verb.split()
+        t.check(re.search(rf"^  {' '.join(family) or last} .*\b{last}\b" if family else rf"^  {last} ", overview, re.M),
+                f"the overview does not name {verb}:\n{overview}")
 
 
 def test_every_verb_has_a_page_with_examples_and_exit_codes(t):
@@ -54,12 +66,77 @@ def test_help_as_json_is_the_schema(t):
     t.equal(params["model"]["position"], 0)
 
 
+def test_a_narrow_terminal_has_texts_below_names(t):
+    for words in [("help",), ("help", "chat"), ("help", "convert")]:
+        for line in t.ok(*words, env={"COLUMNS": "40"}).out.splitlines():
+            copied = line.lstrip().startswith(("apr ", "printf ", "/", "A backslash"))  # examples, and a laid out table
+            t.check(len(line) <= 40 or copied or "--" in line, f"{len(line)} columns: {line}")
+
+
+def test_limits_are_told_once_and_plainly(t):
+    page = t.ok("help", "chat").out
+    t.contains(page, "[0 to 1; default: 1]", "[-2 to 2; default: 0]", "[default: 0]")
+    t.lacks(page, "at least 0", "default: 1.0", "65536")
+    t.contains(t.ok("help", "eval").out, 'default: " "')
+    t.contains(t.ok("help", "--markdown").out, "1 to 65536; default: 2")
+
+
+def test_options_stand_under_headings(t):
+    page = t.ok("help", "run").out
+    order = [page.index(f"\n{title}") for title in ["Arguments", "Options\n", "Sampling", "Computing",
+                                                    "Options of every verb", "Exit codes", "Examples"]]
+    t.equal(order, sorted(order), "places of the headings")
+
+
+def test_exit_codes(t):
+    t.contains(t.ok("help", "exit-codes").out, "  5  a check failed", "130  stopped by Ctrl-C")
+    codes = [entry["code"] for entry in t.json("help", "exit-codes")["exit_codes"]]
+    t.equal(codes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 130])
+
+
+def test_help_takes_no_other_options(t):
+    t.fails(2, "help", "--nonsense", says="apr help has no option '--nonsense'")
+    t.fails(2, "help", "convert", "--output", says="--output")
+    t.fails(2, "help", "convrt", hint="did you mean 'convert'?")
+
+
 def test_help_of_a_group(t):
     t.contains(t.ok("help", "plugins").out, "apr plugins list", "apr plugins info", "apr plugins verify")
+    t.equal([verb["name"] for verb in t.json("help", "plugins")["verbs"]],
+            ["plugins list", "plugins info", "plugins verify"])
 
 
 def test_pages_have_no_colour_in_a_pipe(t):
     t.lacks(t.ok("help").out, "\x1b")
+
+
+def in_terminal(t, *words, **variables):
+    """What the program writes to a terminal."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+        os.execve(framework.PROGRAM, ["apr", *words], dict(environment, TERM="xterm", COLUMNS="80") | variables)
+    data = b""
+    while True:
+        try:
+            part = os.read(terminal, 65536)
+        except OSError:
+            break
+        if not part:
+            break
+        data += part
+    os.waitpid(pid, 0)
+    os.close(terminal)
+    return data.decode().replace("\r\n", "\n")
+
+
+def test_colour_changes_no_letter(t):
+    for words in [("help",), ("help", "chat"), ("help", "eval")]:
+        coloured, plain = in_terminal(t, *words), t.ok(*words).out
+        t.contains(coloured, "\x1b[36m")
+        t.equal(re.sub(r"\x1b\[[0-9;]*m", "", coloured), plain, "the page without its colours")
+        t.equal(in_terminal(t, *words, NO_COLOR="1"), plain, "the page with NO_COLOR")
+        t.equal(in_terminal(t, *words, TERM="dumb"), plain, "the page on a dumb terminal")
 
 
 def test_reference_is_up_to_date(t):
@@ -75,13 +152,6 @@ def test_version(t):
     t.equal(found["name"], "apr")
     t.equal(found["version"], version[1])
     t.equal(t.ok("inspect", "--version").out.split()[1], version[1])
-
-
-def test_examples_are_commands_this_program_knows(t):
-    for verb in t.json("help")["verbs"]:
-        t.check(verb["examples"], f"{verb['name']} has no example")
-        for example in verb["examples"]:
-            t.contains(example["command"], f"apr {verb['name']}")
 
 
 framework.main(globals())

@@ -18,6 +18,11 @@ def test_overview(t):
     t.lacks(page, "stage-worker")
     t.equal(t.ok("help").out, page)
     t.equal(t.run(code=2).err, page)
+    t.contains(t.run("help", "--nonsense", code=2).err, "--nonsense")
+    commands = {entry["name"]: entry for entry in t.json("help")["commands"]}
+    t.equal(sorted(commands), sorted([*COMMANDS, *OTHERS]))
+    t.equal(t.json("run", "--help"), commands["run"])
+    t.contains(commands["run"]["usage"], "apr-pipeline run FILE")
 
 
 def test_every_command_has_help_with_an_example(t):
