@@ -6,6 +6,10 @@
 
 #include "core/platform/file.h"
 
+#if defined(__linux__)
+#include <sys/resource.h>
+#endif
+
 namespace apr {
 
 namespace {
@@ -39,6 +43,16 @@ std::uint64_t number_in(const char* path) {
 }
 #endif
 
+#if defined(__linux__)
+/// What a limit of this process (ulimit -v, ulimit -d) leaves of `available`.
+std::uint64_t within_limit(std::uint64_t available, bool data, std::uint64_t used) {
+  rlimit limit{};
+  if (::getrlimit(data ? RLIMIT_DATA : RLIMIT_AS, &limit) != 0) return available;
+  if (limit.rlim_cur == RLIM_INFINITY) return available;
+  return std::min<std::uint64_t>(available, limit.rlim_cur > used ? limit.rlim_cur - used : 1);
+}
+#endif
+
 }  // namespace
 
 MemoryUse memory_use() {
@@ -64,6 +78,10 @@ std::uint64_t available_memory_bytes() {
   const std::uint64_t limit = number_in(kLimitFile);
   const std::uint64_t used = number_in(kUsedFile);
   if (limit > used && used > 0) available = std::min(available, limit - used);
+  if (const auto status = read_file("/proc/self/status", kMostBytes)) {
+    available = within_limit(available, false, status_field(*status, "\nVmSize:"));
+    available = within_limit(available, true, status_field(*status, "\nVmData:"));
+  }
 #endif
   return available;
 }

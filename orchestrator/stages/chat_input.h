@@ -26,8 +26,8 @@ class ChatInput {
  public:
   enum class Kind { message, end, stopped };
   virtual ~ChatInput() = default;
-  /// The next message; `stopped` after Ctrl-C. A line that ends with a backslash goes on with the
-  /// next one.
+  /// The next message; `stopped` after Ctrl-C, with what was being typed. A line that ends with a
+  /// backslash goes on with the next one.
   virtual Result<Kind> next(std::string_view prompt, std::string& message) = 0;
 };
 

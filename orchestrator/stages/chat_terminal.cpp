@@ -5,10 +5,12 @@
 #include <histedit.h>
 #include <poll.h>
 #include <sys/stat.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <clocale>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <cwchar>
@@ -34,14 +36,56 @@ char* prompt_of(EditLine*) {
   return g_prompt.data();
 }
 
+volatile std::sig_atomic_t g_continued = 0;
+struct sigaction g_previous_suspend{};
+struct sigaction g_previous_continue{};
+termios g_shell_terminal{};
+
+void on_continue(int) {
+  g_continued = 1;
+}
+
+/// Ctrl-Z: the shell gets its terminal back as it was, and then this process stops.
+void on_suspend(int) {
+  const int error = errno;
+  if (::write(STDOUT_FILENO, kPasteOff, std::strlen(kPasteOff)) > 0) {
+    ::tcsetattr(STDIN_FILENO, TCSANOW, &g_shell_terminal);
+  }
+  struct sigaction stop{};
+  stop.sa_handler = SIG_DFL;
+  ::sigemptyset(&stop.sa_mask);
+  struct sigaction own{};
+  ::sigaction(SIGTSTP, &stop, &own);
+  sigset_t only{};
+  sigset_t before{};
+  ::sigemptyset(&only);
+  ::sigaddset(&only, SIGTSTP);
+  ::raise(SIGTSTP);
+  ::pthread_sigmask(SIG_UNBLOCK, &only, &before);  // stops here
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  ::sigaction(SIGTSTP, &own, nullptr);
+  errno = error;
+}
+
+/// Back from a Ctrl-Z while a line is edited: the terminal is set up again and the line drawn.
+void resume_editing(EditLine* editor) {
+  g_continued = 0;
+  std::fputs(kPasteOn, stdout);
+  std::fflush(stdout);
+  el_set(editor, EL_PREP_TERM, 0);  // libedit thinks that nothing changed
+  el_set(editor, EL_PREP_TERM, 1);
+  el_set(editor, EL_REFRESH);
+}
+
 /// One character of UTF-8. 1: read, 0: the end, -1: nothing, because somebody wants to stop.
-int read_character(EditLine*, wchar_t* out) {
+int read_character(EditLine* editor, wchar_t* out) {
   std::mbstate_t state{};
   for (int bytes = 0; bytes < 4; ++bytes) {
     constexpr int kPieceMilliseconds = 50;
     pollfd input{STDIN_FILENO, POLLIN, 0};
     while (true) {
       if (stop_wanted()) return -1;
+      if (g_continued != 0) resume_editing(editor);
       const int ready = ::poll(&input, 1, kPieceMilliseconds);
       if (ready > 0) break;
       if (ready < 0 && errno != EINTR) return -1;
@@ -96,6 +140,16 @@ class TerminalInput final : public ChatInput {
     editor_ = el_init("apr", stdin, stdout, stderr);
     history_ = history_init();
     if (editor_ == nullptr || history_ == nullptr) return;
+    if (::tcgetattr(STDIN_FILENO, &g_shell_terminal) == 0) {
+      struct sigaction action{};
+      ::sigemptyset(&action.sa_mask);
+      action.sa_handler = on_continue;
+      ::sigaction(SIGCONT, &action, &g_previous_continue);
+      action.sa_handler = on_suspend;
+      ::sigaction(SIGTSTP, nullptr, &g_previous_suspend);
+      has_handlers_ = true;
+      if (g_previous_suspend.sa_handler == SIG_DFL) ::sigaction(SIGTSTP, &action, nullptr);
+    }
     HistEvent event{};
     history(history_, &event, H_SETSIZE, kHistoryEntries);
     history(history_, &event, H_SETUNIQUE, 1);
@@ -112,6 +166,10 @@ class TerminalInput final : public ChatInput {
     el_source(editor_, nullptr);
   }
   ~TerminalInput() override {
+    if (has_handlers_) {
+      ::sigaction(SIGTSTP, &g_previous_suspend, nullptr);
+      ::sigaction(SIGCONT, &g_previous_continue, nullptr);
+    }
     if (history_ != nullptr) history_end(history_);
     if (editor_ != nullptr) el_end(editor_);
   }
@@ -128,8 +186,8 @@ class TerminalInput final : public ChatInput {
     while (true) {
       std::string line;
       APR_ASSIGN(const Kind kind, read_line(line));
-      if (kind != Kind::message) return kind;
       message += line;
+      if (kind != Kind::message) return kind;
       if (!message.ends_with('\\')) break;
       message.back() = '\n';
       g_prompt = "...  ";
@@ -143,10 +201,12 @@ class TerminalInput final : public ChatInput {
     int length = 0;
     std::fputs(kPasteOn, stdout);
     std::fflush(stdout);
+    g_continued = 0;
     const char* text = el_gets(editor_, &length);
     std::fputs(kPasteOff, stdout);
     std::fflush(stdout);
     if (stop_wanted()) {
+      if (const LineInfo* typed = el_line(editor_)) line.assign(typed->buffer, typed->lastchar);
       el_reset(editor_);
       return Kind::stopped;
     }
@@ -171,6 +231,7 @@ class TerminalInput final : public ChatInput {
   }
 
   std::string history_file_;
+  bool has_handlers_ = false;
   EditLine* editor_ = nullptr;  ///< both end in the destructor
   History* history_ = nullptr;
 };

@@ -79,7 +79,13 @@ class Chatter {
       }
       if (kind == ChatInput::Kind::stopped) {
         if (interactive_) say("", "\n");
-        if (!interactive_ || leaving || g_interrupted.load()) return interrupted();
+        if (!interactive_ || g_interrupted.load()) return interrupted();
+        if (!line.empty()) {  // what was being typed is thrown away, as in a shell
+          leaving = false;
+          forget_stop();
+          continue;
+        }
+        if (leaving) return interrupted();
         say(style_.dim("(Ctrl-C once more, Ctrl-D or /quit ends the chat.)"), "\n");
         leaving = true;
         forget_stop();
@@ -89,6 +95,7 @@ class Chatter {
       if (line.find_first_not_of(" \t\n") == std::string::npos) continue;
       const bool is_command = line[0] == '/' && !line.starts_with("//");
       if (line.starts_with("//")) line.erase(0, 1);
+      if (is_command) line.erase(line.find_last_not_of(" \t\n") + 1);
       if (line == "/quit" || line == "/exit") return Outcome{.report = Json(), .exit_code = 0};
       if (Status status = is_command ? command(line) : turn(line); !status) {
         if (!interactive_) return std::move(status).error();
@@ -111,6 +118,11 @@ class Chatter {
   Status command(const std::string& line) {
     std::string_view rest = line;
     const std::string name = first_word(rest);
+    for (const std::string_view alone : {"/help", "/clear", "/retry", "/quit", "/exit"}) {
+      if (name == alone && !rest.empty()) {
+        return make_error(ErrorCode::usage, cat(name, " stands alone, without ", printable(rest)));
+      }
+    }
     if (name == "/help") {
       remark(std::string(kChatHelp));
       return {};
@@ -147,14 +159,18 @@ class Chatter {
 
   Status save(std::string_view rest) {
     std::string_view path = rest;
-    const bool overwrite = rest.starts_with("-f ");
-    if (overwrite) path.remove_prefix(3);
+    const bool overwrite = rest == "-f" || rest.starts_with("-f ");
+    if (overwrite) {
+      path.remove_prefix(2);
+      path.remove_prefix(std::min(path.find_first_not_of(' '), path.size()));
+    }
     if (path.empty()) return make_error(ErrorCode::usage, "/save needs the name of a file");
     auto saved =
         save_chat(std::string(path), {conversation_.system(), conversation_.messages()}, overwrite);
     if (!saved) {
       Error error = std::move(saved).error();
-      if (error.code == ErrorCode::validation) error.hint = cat("/save -f ", path, " replaces it");
+      if (error.message.find("already exists") != std::string::npos)
+        error.hint = cat("/save -f ", path, " replaces it");
       return error;
     }
     remark(cat("kept in ", path, ": ", plural(conversation_.messages().size(), "message")));
@@ -279,7 +295,7 @@ class Chatter {
   static double perplexity_of(const std::vector<TokenChoices>& choices) {
     double sum = 0;
     for (const TokenChoices& choice : choices) sum -= std::log(choice.probability);
-    return choices.empty() ? 1 : std::exp(sum / static_cast<double>(choices.size()));
+    return std::exp(sum / static_cast<double>(choices.size()));
   }
 
   /// Names the turn by what decided it: model, prompt and settings.
@@ -300,11 +316,17 @@ class Chatter {
   }
 
   std::string spelled(TokenId id) const {
-    return printable(Json(conversation_.tokenizer().piece(id, false)).dump());
+    return printable(shown_token(conversation_.tokenizer(), id));
+  }
+
+  /// Tokens read in this turn; 0 where Ctrl-C came before they all were.
+  static std::size_t tokens_read(const Conversation::Turn& turn) {
+    const bool cut = turn.outcome.finish == FinishReason::interrupted && turn.outcome.ids.empty();
+    return cut ? 0 : turn.prompt.size() - turn.reused;
   }
 
   void inspected(const Conversation::Turn& turn, const std::vector<TokenChoices>& choices) {
-    const std::size_t read = turn.prompt.size() - turn.reused;
+    const std::size_t read = tokens_read(turn);
     std::string tokens;
     for (const TokenId id : turn.prompt) {
       tokens += cat(tokens.empty() ? "" : "  ", spelled(id), " ", id);
@@ -314,12 +336,18 @@ class Chatter {
                        " of them kept from before; trace ", trace_id(turn))),
         "\n");
     say(cat("  ", wrapped(tokens, width, 2)), "\n");
+    const std::string resident = cat(human_bytes(memory_use().resident_bytes), " resident");
+    if (choices.empty()) {
+      const std::string rate =
+          read > 0 ? cat("; read ", fixed(prefill_rate(read, turn.outcome), 0), " tok/s") : "";
+      say(style_.dim(cat("no token was written, so there is no perplexity", rate, "; ", resident)),
+          "\n");
+      return;
+    }
     print_choices(choices, conversation_.tokenizer(), context_.out, style_.on);
-    const MemoryUse memory = memory_use();
     say(style_.dim(cat("perplexity ", fixed(perplexity_of(choices), 3), "; read ",
                        fixed(prefill_rate(read, turn.outcome), 0), " tok/s, wrote ",
-                       fixed(decode_rate(turn.outcome), 1), " tok/s; ",
-                       human_bytes(memory.resident_bytes), " resident")),
+                       fixed(decode_rate(turn.outcome), 1), " tok/s; ", resident)),
         "\n");
   }
 
@@ -341,6 +369,10 @@ class Chatter {
         return make_error(ErrorCode::usage, cat(kNames[i], " ", printable(word),
                                                 " is not one of 0 ... ", limits[i] - 1));
       }
+    }
+    if (!rest.empty()) {
+      return make_error(ErrorCode::usage,
+                        cat("/attn takes a layer and a head, not also ", printable(rest)));
     }
     if (conversation_.held().empty()) {
       return make_error(ErrorCode::usage, "there is nothing to draw before the first answer");
@@ -380,7 +412,7 @@ class Chatter {
 
   Json turn_json(const Conversation::Turn& turn, const std::vector<TokenChoices>& choices) const {
     Json json = Json::object({{"turn", turns_}});
-    const std::size_t read = turn.prompt.size() - turn.reused;
+    const std::size_t read = tokens_read(turn);
     const Json outcome = outcome_json(turn.outcome, read);
     for (const auto& [name, value] : outcome.as_object()) json.set(name, value);
     json.set("prompt_tokens", std::uint64_t{turn.prompt.size()});
@@ -391,7 +423,7 @@ class Chatter {
       json.set("trace_id", trace_id(turn));
       json.set("prompt_ids", std::move(ids));
       json.set("probabilities", choices_json(choices, conversation_.tokenizer()));
-      json.set("perplexity", perplexity_of(choices));
+      json.set("perplexity", choices.empty() ? Json() : Json(perplexity_of(choices)));
       json.set("resident_bytes", memory_use().resident_bytes);
     }
     return json;

@@ -50,10 +50,6 @@ std::string today() {
 }
 
 /// A token as it can be shown on one line.
-std::string shown_token(const Tokenizer& tokenizer, TokenId id) {
-  return Json(tokenizer.piece(id, false)).dump();
-}
-
 }  // namespace
 
 void add_generation_params(std::vector<Param>& params) {
@@ -179,6 +175,10 @@ std::string readable_bytes(std::string_view bytes) {
   return out;
 }
 
+std::string shown_token(const Tokenizer& tokenizer, TokenId id) {
+  return Json(readable_bytes(tokenizer.piece(id, false))).dump();
+}
+
 double prefill_rate(std::size_t tokens, const GenerateOutcome& outcome) {
   return outcome.prefill_seconds > 0 ? static_cast<double>(tokens) / outcome.prefill_seconds : 0;
 }
@@ -216,11 +216,11 @@ Json choices_json(const std::vector<TokenChoices>& all, const Tokenizer& tokeniz
     Json best = Json::array();
     for (const TokenProbability& entry : choices.best) {
       best.push_back(Json::object({{"id", entry.id},
-                                   {"token", tokenizer.piece(entry.id, false)},
+                                   {"token", readable_bytes(tokenizer.piece(entry.id, false))},
                                    {"probability", entry.probability}}));
     }
     list.push_back(Json::object({{"id", choices.id},
-                                 {"token", tokenizer.piece(choices.id, false)},
+                                 {"token", readable_bytes(tokenizer.piece(choices.id, false))},
                                  {"probability", choices.probability},
                                  {"top", std::move(best)}}));
   }

@@ -34,6 +34,8 @@ Result<ChatTemplate::Variables> template_variables(const Values& params, const P
 
 /// A token's bytes as text; bytes that make no character are written <0xNN>.
 std::string readable_bytes(std::string_view bytes);
+/// A token as a person reads it, between quotes.
+std::string shown_token(const Tokenizer& tokenizer, TokenId id);
 
 /// Tokens per second of reading the prompt and of writing, from what a generation took; 0 where
 /// there is nothing to divide.

@@ -150,6 +150,9 @@ def test_save_and_load(t):
     # What is there is not replaced unasked, and a file that is none is named with its field.
     t.fails(5, "chat", "tiny.apr", stdin="/save talk.json\n", says="talk.json", hint="/save -f talk.json")
     t.ok("chat", "tiny.apr", stdin="/save -f talk.json\n")
+    (t.folder / "folder").mkdir()
+    refused = t.fails(5, "chat", "tiny.apr", stdin="/save folder\n", says="is a folder")
+    t.check("replaces it" not in refused.err, "a folder is never replaced")
     t.fails(3, "chat", "tiny.apr", stdin="/load nowhere.json\n", says="nowhere.json")
     for text, says in [("[1]", "messages[0] is"), ('{"messages": 3}', "field messages"),
                        ('[{"role": "tool", "content": ""}]', "messages[0].role"), ("{", "bad.json")]:
@@ -225,6 +228,47 @@ def test_trace_id_and_perplexity(t):
         raise framework.Failure(f"perplexity {one['perplexity']}, resident {one['resident_bytes']}")
 
 
+def test_commands_with_too_much_behind_them(t):
+    t.tiny()
+    for line, says in [("/quit now", "/quit stands alone"), ("/clear x", "/clear stands alone"), ("/retry 3", "/retry stands alone"),
+                       ("/help set", "/help stands alone"), ("/save -f", "/save needs the name"), ("/save   -f  ", "/save needs the name")]:
+        t.fails(2, "chat", "tiny.apr", stdin=f"{line}\n", says=says)
+    t.fails(2, "chat", "tiny.apr", "--inspect", stdin="What is 2+2?\n/attn 0 0 0\n", says="a layer and a head")
+    t.equal(t.ok("chat", "tiny.apr", stdin="/quit  \nWhat is 2+2?\n").out, "")
+    t.check(not (t.folder / "-f").exists(), "a file called -f was written")
+
+
+def test_pieces_of_characters_are_shown_as_bytes(t):
+    t.tiny()
+    shown = t.ok("chat", "tiny.apr", "--inspect", stdin="日\n").out
+    t.contains(shown, "<0xE6>")
+    t.check("\ufffd" not in shown.split("likeliest")[0], "a byte is shown as a replacement character")
+
+
+def test_memory_limit_of_the_process(t):
+    """ulimit -v counts as much as what the machine has free; both figures are named."""
+    import resource
+    folder = t.folder / "wide"
+    folder.mkdir()
+    for path in framework.BUNDLED.iterdir():
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["max_position_embeddings"] = 10_000_000
+    (folder / "config.json").write_text(json.dumps(config))
+    limited = lambda *words: subprocess.run(
+        [framework.PROGRAM, *words], cwd=t.folder, input=b"hi\n", capture_output=True, timeout=60,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)))
+    if limited("--version").returncode != 0:
+        raise framework.Skip("a program with a sanitizer needs more address space than that")
+    done = limited("chat", str(folder), "-n", "5000000")
+    said = done.stderr.decode()
+    t.equal(done.returncode, 2, said)
+    t.contains(said, "--max-tokens 5000000 needs 20.5 GB", "GB are free")
+    free = float(said.split("values, and ")[1].split(" GB")[0])
+    t.check(free < 4.3, f"{free} GB are more than the limit")
+
+
 class Editor(Terminal):
     kind = "xterm"
 
@@ -267,6 +311,65 @@ def test_line_editing(t):
     terminal.type("/quit\r")
     t.equal(terminal.leave(), 0)
     t.equal(history.read_bytes(), before)
+
+
+def test_control_c_throws_away_what_was_typed(t):
+    t.tiny()
+    terminal = Editor(t, "chat", "tiny.apr", "--no-history")
+    terminal.until("You:")
+    terminal.type("\x03")
+    terminal.until("once more")
+    terminal.type("half a line")
+    terminal.until("half a line")
+    terminal.type("\x03")  # the second in a row, but something was typed in between
+    terminal.until("You:")
+    terminal.type("What is 2+2?\r")
+    t.contains(terminal.until("You:"), "4")
+    terminal.type("\x04")
+    t.equal(terminal.leave(), 0)
+
+
+def test_control_c_while_the_prompt_is_read(t):
+    t.tiny()
+    terminal = Terminal(t, "chat", "tiny.apr", "--inspect", "--backend", "reference")
+    terminal.until("You: ")
+    terminal.type("/system " + "tell me a story " * 100 + "\n")
+    terminal.until("You: ")
+    terminal.type("Hello\n")
+    time.sleep(0.05)
+    terminal.type("\x03")
+    said = terminal.until("You: ")
+    if "no token was written" in said:
+        t.check("perplexity 1.0" not in said, "a perplexity of nothing")
+    terminal.type("/quit\n")
+    t.equal(terminal.leave(), 0)
+
+
+def test_control_z_and_fg(t):
+    """A shell with job control: the line that was being edited is there again after fg."""
+    t.tiny()
+    terminal = Editor.__new__(Editor)
+    terminal.master, slave = pty.openpty()
+    terminal.process = subprocess.Popen(["bash", "--norc", "--noediting", "-i"], cwd=t.folder, stdin=slave, stdout=slave, stderr=slave,
+                                        start_new_session=True, env={**terminal.environment(t), "PS1": "shell> "},
+                                        preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0))
+    os.close(slave)
+    terminal.text = ""
+    terminal.until("shell> ")
+    terminal.type(f"'{framework.PROGRAM}' chat tiny.apr --no-history\n")
+    terminal.until("You:")
+    terminal.type("What is")
+    terminal.until("What is")
+    terminal.type("\x1a")
+    t.contains(terminal.until("shell> "), "Stopped")
+    terminal.type("fg\n")
+    terminal.until("What is")
+    terminal.type(" 2+2?\r")
+    t.contains(terminal.until("You:"), "Assistant:", "4")
+    terminal.type("/quit\r")
+    terminal.until("shell> ")
+    terminal.type("exit 7\n")
+    t.equal(terminal.leave(), 7)
 
 
 framework.main(globals())

@@ -1,5 +1,6 @@
 """apr tells nobody anything: run under strace, no verb opens a socket or connects."""
 import json
+import pathlib
 import re
 import shutil
 import subprocess
@@ -7,6 +8,7 @@ import subprocess
 import framework
 
 GOLDEN = framework.BUNDLED / "golden"
+PIPELINE = str(pathlib.Path(framework.PROGRAM).with_name("apr-pipeline"))
 
 
 def traced(t, program, *words, stdin="", code=0):
@@ -34,22 +36,77 @@ def test_strace_would_notice(t):
         raise framework.Failure("a connection was not seen")
 
 
+def verbs():
+    """Every verb, as the help lists them."""
+    said = subprocess.run([framework.PROGRAM, "help"], capture_output=True, text=True, check=True).stdout
+    said = said[:said.index("Options of every verb")]
+    return {line[2:31].strip() for line in said.splitlines() if re.match(r"  [a-z]", line)}
+
+
+def stages():
+    said = subprocess.run([PIPELINE, "--help"], capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^  ([a-z]+) ", said, re.MULTILINE))
+
+
+FLOW = """
+apiVersion: apr.dev/v1
+kind: Pipeline
+name: small
+stages:
+  import:
+    uses: import
+    with: {source: "%s"}
+  small:
+    uses: convert
+    with: {model: "${stages.import.output}", quantize: int8}
+"""
+
+
 def test_no_verb_opens_a_socket(t):
     need_strace(t)
     t.tiny()
+    bundled = framework.BUNDLED
     (t.folder / "messages.json").write_text(json.dumps([{"role": "user", "content": "Hello"}]))
-    runs = [("import", framework.BUNDLED, "-o", "again.apr"), ("inspect", "tiny.apr"), ("tensors", "tiny.apr", "--stats"),
+    runs = [("import", bundled, "-o", "again.apr"), ("inspect", "tiny.apr"), ("tensors", "tiny.apr", "--stats"),
             ("validate", "tiny.apr", "--quality"), ("convert", "tiny.apr", "--quantize", "int8", "-o", "int8.apr"),
+            ("quantize", "tiny.apr", "-s", "int4", "-o", "int4.apr"),
             ("export", "tiny.apr", "--format", "safetensors", "-o", "folder"), ("run", "tiny.apr", "What is 2+2?"),
             ("bench", "tiny.apr", "--prefill", 8, "--decode", 2, "--repeat", 1), ("tokenize", "tiny.apr", "Hello"),
             ("eval", "int8.apr", "--dataset", GOLDEN / "eval.txt", "--limit", 2, "--against", "tiny.apr"),
             ("trace", "tiny.apr", "--prompt", "Hello"), ("test-model", "tiny.apr", "--golden-trace", GOLDEN / "golden.json"),
             ("template", "tiny.apr", "--messages", "messages.json"), ("diff", "tiny.apr", "int8.apr"),
-            ("graph", "tiny.apr"), ("lineage", "tiny.apr"), ("plugins", "list"), ("plugins", "verify"), ("help",)]
+            ("compare-hf", "tiny.apr", bundled), ("canary", "create", "tiny.apr", "-o", "canary.json"),
+            ("canary", "check", "tiny.apr", "canary.json"),
+            ("graph", "tiny.apr"), ("lineage", "tiny.apr"), ("plugins", "list"), ("plugins", "verify"),
+            ("plugins", "info", "arch_qwen2"), ("completion", "bash"), ("help",),
+            ("probador", "playbook", "create", "first.yaml"), ("probador", "playbook", "validate", "first.yaml"),
+            ("probador", "playbook", "list", "."), ("probador", "playbook", "run", "first.yaml", "--model", "tiny.apr")]
+    arch = framework.SHARED / "arch"
+    if (arch / "tiny-bert").is_dir():
+        runs.append(("embeddings", arch / "tiny-bert", "a text"))
+    if (arch / "tiny-whisper").is_dir():
+        runs.append(("transcribe", arch / "tiny-whisper", arch / "tiny-whisper" / "golden" / "chirps.wav"))
     for words in runs:
         found = traced(t, framework.PROGRAM, *words, code=5 if words[0] == "diff" else 0)
         t.equal(found, [], " ".join(map(str, words)))
     t.equal(traced(t, framework.PROGRAM, "chat", "tiny.apr", stdin="Hello\n/quit\n"), [], "chat")
+    tried = {" ".join(map(str, words)) for words in runs} | {"chat "}
+    # A verb that nobody thought of here is one that nobody has looked at.
+    for verb in verbs() - {"embeddings", "transcribe"}:
+        t.check(any(f"{words} ".startswith(f"{verb} ") for words in tried), f"{verb} was not tried")
+    t.check(len(verbs()) > 20, "the help lists no verbs")
+
+
+def test_no_pipeline_command_opens_a_socket(t):
+    need_strace(t)
+    tried = set()
+    for words in [("init", "made.yaml"), ("schema",)] + [
+            (command, "flow.yaml") for command in
+            ["lint", "plan", "run", "resume", "status", "explain", "logs", "report", "graph", "verify", "gc"]]:
+        (t.folder / "flow.yaml").write_text(FLOW % framework.BUNDLED)
+        tried.add(words[0])
+        t.equal(traced(t, PIPELINE, *words), [], " ".join(words))
+    t.equal(stages() - tried, set(), "commands that were not tried")
 
 
 framework.main(globals())

@@ -64,6 +64,12 @@ Result<Value> padded_text(const Call& call, const MarkedText& text, std::int64_t
 /// A float as Python reads it, with white space around it.
 std::optional<double> to_number(std::string_view text);
 std::string fixed_text(double value, int precision);
+/// With the characters that mean something in HTML spelled out.
+MarkedText html_escaped(const MarkedText& text, Meter& meter);
+/// `text`, as HTML if the value it was made of is.
+inline Value like(const Value& source, Value text) {
+  return source.is_markup() && text.is_string() ? Value::markup(text.text()) : text;
+}
 MarkedText with_case(const MarkedText& text, Case wanted, Meter& meter);
 /// Python's format % values; `values` is a tuple, a mapping for %(name)s, or one value.
 Result<Value> format_percent(Interpreter& in, const MarkedText& format, const Value& values,

@@ -167,6 +167,7 @@ Result<Interpreter::Flow> Interpreter::loop_over(const Statement& statement, con
   state->recursive = statement.recursive ? &statement : nullptr;
   state->height = frames_.size();
   Flow flow = Flow::on;
+  bool whole_turn = false;  // Jinja's else runs unless some turn got to the end of the body
   for (std::size_t i = 0; i < values.size() && flow != Flow::leave; ++i) {
     if (!meter_.step()) return limit(statement.at);
     state->index = i;
@@ -175,8 +176,9 @@ Result<Interpreter::Flow> Interpreter::loop_over(const Statement& statement, con
     APR_TRY(assign(statement.targets, values[i], statement.at));
     APR_ASSIGN(flow, execute(statement.body));
     frames_.pop_back();
+    whole_turn = whole_turn || flow == Flow::on;
   }
-  return Flow::on;
+  return whole_turn ? Flow::on : execute(statement.other);
 }
 
 Status Interpreter::run_set(const Statement& statement) {

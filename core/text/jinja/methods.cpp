@@ -4,6 +4,7 @@
 #include "core/base/cat.h"
 #include "core/text/jinja/builtins.h"
 #include "core/text/jinja/characters.h"
+#include "core/text/unicode.h"
 
 namespace apr::jinja {
 namespace {
@@ -11,13 +12,14 @@ namespace {
 template <bool Front, bool Back>
 Result<Value> strip(const Call& call) {
   APR_ASSIGN(const auto args, bind(call, {"chars"}));
-  return trim_text(call, call.self.text(), args[0], Front, Back);
+  APR_ASSIGN(Value text, trim_text(call, call.self.text(), args[0], Front, Back));
+  return like(call.self, std::move(text));
 }
 
 template <Case Wanted>
 Result<Value> in_case(const Call& call) {
   APR_TRY(bind(call, {}));
-  return Value(with_case(call.self.text(), Wanted, call.in.meter()));
+  return like(call.self, Value(with_case(call.self.text(), Wanted, call.in.meter())));
 }
 
 /// Byte bounds of the characters [start, end) that a search is confined to, as Python counts them.
@@ -186,6 +188,14 @@ Result<Value> replace(const Call& call) {
 
 Result<Value> join(const Call& call) {
   APR_ASSIGN(const auto args, bind(call, {"iterable"}, 1));
+  if (args[0]->is_list()) {
+    for (const Value& item : args[0]->items().values) {
+      if (!item.is_string()) {
+        return call.fail(cat("join takes strings, not ", kind_name(item)),
+                         "the filter join makes text of whatever it is given");
+      }
+    }
+  }
   return join_values(call, *args[0], call.self.text(), nullptr);
 }
 
@@ -320,22 +330,23 @@ Result<Value> asks_case(const Call& call) {
                with_case(text, other, call.in.meter()).text() != text.text());
 }
 
-/// isalpha, isalnum and isascii; the first two know ASCII only and say so.
-template <bool Letters, bool Digits>
+/// isalpha, isalnum and isdecimal: of which categories every character is.
+template <bool Letters, bool Numbers, bool Digits>
 Result<Value> asks_kind(const Call& call) {
   APR_TRY(bind(call, {}));
   const std::string& s = call.self.string();
   if (!call.in.meter().bytes(s.size())) return call.in.limit(call.at);
-  bool all = !s.empty();
-  for (const char c : s) {
-    if (static_cast<unsigned char>(c) >= 0x80) {
-      return call.fail(cat(call.name, " is supported for ASCII only"));
+  for (std::size_t i = 0; i < s.size();) {
+    const Character c = character_at(s, i);
+    const Category category = c.valid ? category_of(c.code) : Category::cn;
+    const bool letter = category >= Category::lu && category <= Category::lo;
+    const bool number = category >= Category::nd && category <= Category::no;
+    if (!(Letters && letter) && !(Numbers && number) && !(Digits && category == Category::nd)) {
+      return Value(false);
     }
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    const bool digit = c >= '0' && c <= '9';
-    all = all && ((Letters && letter) || (Digits && digit));
+    i += c.size;
   }
-  return Value(all);
+  return Value(!s.empty());
 }
 
 Result<Value> is_ascii(const Call& call) {
@@ -344,13 +355,6 @@ Result<Value> is_ascii(const Call& call) {
   if (!call.in.meter().bytes(s.size())) return call.in.limit(call.at);
   return Value(
       std::all_of(s.begin(), s.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; }));
-}
-
-Result<Value> is_digit(const Call& call) {
-  APR_TRY(bind(call, {}));
-  const std::string& s = call.self.string();
-  return Value(!s.empty() &&
-               std::all_of(s.begin(), s.end(), [](char c) { return c >= '0' && c <= '9'; }));
 }
 
 Result<Value> is_space_only(const Call& call) {
@@ -442,12 +446,13 @@ constexpr BuiltinRow kStringMethods[] = {
     {"expandtabs", expandtabs},
     {"isupper", asks_case<Case::upper>},
     {"islower", asks_case<Case::lower>},
-    {"isalpha", asks_kind<true, false>},
-    {"isalnum", asks_kind<true, true>},
+    {"isalpha", asks_kind<true, false, false>},
+    {"isalnum", asks_kind<true, true, false>},
     {"isascii", is_ascii},
     {"count", count_text},
     {"format", format_braces},
-    {"isdigit", is_digit},
+    {"isdigit", asks_kind<false, false, true>},
+    {"isdecimal", asks_kind<false, false, true>},
     {"isspace", is_space_only},
 };
 constexpr BuiltinRow kDictMethods[] = {

@@ -81,7 +81,7 @@ Result<Value> batch(const Call& call) {
     if (!call.in.meter().step(row.size())) return call.in.limit(call.at);
     rows.push_back(Value::list(std::move(row)));
   }
-  return Value::list(std::move(rows));
+  return Value::lazy_list(std::move(rows));
 }
 
 Result<Value> slice(const Call& call) {
@@ -103,7 +103,7 @@ Result<Value> slice(const Call& call) {
     columns.push_back(Value::list(std::move(column)));
     begin = end;
   }
-  return Value::list(std::move(columns));
+  return Value::lazy_list(std::move(columns));
 }
 
 Result<Value> center(const Call& call) {
@@ -140,27 +140,8 @@ Result<Value> truncate(const Call& call) {
 
 Result<Value> escape(const Call& call) {
   APR_TRY(bind(call, {}));
-  return respelled(call, as_text(call), [](std::string& out, char c) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
-    }
-  });
+  if (call.self.is_markup() && call.name != "forceescape") return call.self;
+  return Value::markup(html_escaped(as_text(call), call.in.meter()));
 }
 
 Result<Value> urlencode(const Call& call) {

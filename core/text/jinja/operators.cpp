@@ -119,7 +119,7 @@ Result<Value> repeat(Interpreter& in, const Value& value, std::int64_t count, Of
     for (std::int64_t i = 0; i < count && !in.meter().spent() && !value.string().empty(); ++i) {
       text.put(value.text());
     }
-    return Value(text.take());
+    return like(value, Value(text.take()));
   }
   std::vector<Value> items;
   const auto& values = value.items().values;
@@ -147,10 +147,13 @@ Result<Value> arithmetic(Interpreter& in, Operator op, const Expr& left, const V
     return float_arithmetic(in, op, a.number(), b.number(), at);
   }
   if (op == Operator::add && a.is_string() && b.is_string()) {
+    const bool markup = a.is_markup() || b.is_markup();
     TextBuilder text(in.meter());
-    text.put(a.text());
-    text.put(b.text());
-    return Value(text.take());
+    for (const Value* part : {&a, &b}) {
+      text.put(markup && !part->is_markup() ? html_escaped(part->text(), in.meter())
+                                            : part->text());
+    }
+    return markup ? Value::markup(text.take()) : Value(text.take());
   }
   if (op == Operator::add && a.is_list() && b.is_list() && a.items().tuple == b.items().tuple) {
     std::vector<Value> items = a.items().values;
@@ -247,8 +250,8 @@ Result<Value> slice_value(Interpreter& in, const Value& object, const Value& beg
 
   if (object.is_string() && stride == 1) {
     if (from >= to) return Value(MarkedText());
-    return Value(object.text().slice(offsets[static_cast<std::size_t>(from)],
-                                     offsets[static_cast<std::size_t>(to)]));
+    return like(object, Value(object.text().slice(offsets[static_cast<std::size_t>(from)],
+                                                  offsets[static_cast<std::size_t>(to)])));
   }
   std::vector<Value> items;
   TextBuilder text(in.meter());
@@ -262,7 +265,7 @@ Result<Value> slice_value(Interpreter& in, const Value& object, const Value& beg
     }
     if (__builtin_add_overflow(i, stride, &i)) break;
   }
-  if (object.is_string()) return Value(text.take());
+  if (object.is_string()) return like(object, Value(text.take()));
   return Value::list(std::move(items), object.items().tuple);
 }
 

@@ -51,7 +51,7 @@ Result<Value> pick(const Call& call, bool by_attribute, bool wanted) {
     }
     if (truthy(answer) == wanted) kept.push_back(item);
   }
-  return Value::list(std::move(kept));
+  return Value::lazy_list(std::move(kept));
 }
 
 struct Keyed {
@@ -199,13 +199,13 @@ Result<Value> last(const Call& call) {
 Result<Value> list(const Call& call) {
   APR_TRY(bind(call, {}));
   APR_ASSIGN(const Value items, call.in.to_list(call.self, call.at));
-  if (!items.items().tuple) return items;
+  if (!items.items().tuple && !items.items().lazy) return items;
   return Value::list(items.items().values);
 }
 
 Result<Value> items(const Call& call) {
   APR_TRY(bind(call, {}));
-  if (call.self.is_undefined()) return Value::list({});
+  if (call.self.is_undefined()) return Value::lazy_list({});
   if (!call.self.is_dict()) {
     return call.fail(cat("items takes a mapping, not ", kind_name(call.self)));
   }
@@ -214,7 +214,7 @@ Result<Value> items(const Call& call) {
   for (const auto& [key, value] : call.self.entries().entries()) {
     pairs.push_back(Value::list({key, value}, true));
   }
-  return Value::list(std::move(pairs));
+  return Value::lazy_list(std::move(pairs));
 }
 
 Result<Value> select(const Call& call) {
@@ -242,7 +242,7 @@ Result<Value> map(const Call& call) {
       if (member.is_undefined() && args[1] != nullptr) member = *args[1];
       mapped.push_back(std::move(member));
     }
-    return Value::list(std::move(mapped));
+    return Value::lazy_list(std::move(mapped));
   }
   if (!given.values[0].is_string()) return call.fail("map needs the name of a filter");
   const std::string_view name = given.values[0].string();
@@ -259,7 +259,7 @@ Result<Value> map(const Call& call) {
     APR_ASSIGN(auto value, filter(Call{call.in, name, item, rest, call.at}));
     mapped.push_back(std::move(value));
   }
-  return Value::list(std::move(mapped));
+  return Value::lazy_list(std::move(mapped));
 }
 
 Result<Value> sort(const Call& call) {
@@ -287,7 +287,7 @@ Result<Value> unique(const Call& call) {
     seen.push_back(&item.key);
     kept.push_back(item.item);
   }
-  return Value::list(std::move(kept));
+  return Value::lazy_list(std::move(kept));
 }
 
 Result<Value> reverse(const Call& call) {
@@ -298,7 +298,7 @@ Result<Value> reverse(const Call& call) {
   }
   APR_ASSIGN(const Value items, call.in.to_list(call.self, call.at));
   if (!call.in.meter().step(items.items().values.size())) return call.in.limit(call.at);
-  return Value::list({items.items().values.rbegin(), items.items().values.rend()});
+  return Value::lazy_list({items.items().values.rbegin(), items.items().values.rend()});
 }
 
 /// Lists of the items that share a value, each with that value, in the order of the values.

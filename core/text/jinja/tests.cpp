@@ -1,4 +1,6 @@
 // What may stand behind "is".
+#include <cmath>
+
 #include "core/base/cat.h"
 #include "core/text/jinja/builtins.h"
 
@@ -44,8 +46,14 @@ bool is_false(const Value& v) {
 bool is_mapping(const Value& v) {
   return v.is_dict();
 }
-bool is_sequence(const Value& v) {
+bool is_markup(const Value& v) {
+  return v.is_markup();
+}
+bool is_iterable(const Value& v) {
   return v.is_list() || v.is_dict() || v.is_string() || v.is_undefined();
+}
+bool is_sequence(const Value& v) {
+  return is_iterable(v) && !(v.is_list() && v.items().lazy);
 }
 bool is_callable(const Value& v) {
   return v.kind() == Kind::function || v.is_undefined();
@@ -66,6 +74,7 @@ Result<Value> same_as(const Call& call) {
 template <int Rest>
 Result<Value> parity(const Call& call) {
   APR_TRY(bind(call, {}));
+  if (call.self.is_float()) return Value(std::abs(std::fmod(call.self.number(), 2)) == Rest);
   if (!call.self.is_whole()) {
     return call.fail(cat(call.name, " asks about a whole number, not ", kind_name(call.self)));
   }
@@ -105,6 +114,7 @@ constexpr BuiltinRow kTests[] = {
     {"undefined", ask<is_undefined>},
     {"none", ask<is_none>},
     {"string", ask<is_string>},
+    {"escaped", ask<is_markup>},
     {"number", ask<is_number>},
     {"integer", ask<is_integer>},
     {"float", ask<is_float>},
@@ -112,7 +122,7 @@ constexpr BuiltinRow kTests[] = {
     {"true", ask<is_true>},
     {"false", ask<is_false>},
     {"mapping", ask<is_mapping>},
-    {"iterable", ask<is_sequence>},
+    {"iterable", ask<is_iterable>},
     {"sequence", ask<is_sequence>},
     {"callable", ask<is_callable>},
     {"eq", compared<Operator::equal>},

@@ -17,7 +17,7 @@ MarkedText as_text(const Call& call) {
 
 Result<Value> in_case(const Call& call, Case wanted) {
   APR_TRY(bind(call, {}));
-  return Value(with_case(as_text(call), wanted, call.in.meter()));
+  return like(call.self, Value(with_case(as_text(call), wanted, call.in.meter())));
 }
 
 std::optional<std::int64_t> to_whole(double number) {
@@ -29,7 +29,8 @@ std::optional<std::int64_t> to_whole(double number) {
 
 Result<Value> trim(const Call& call) {
   APR_ASSIGN(const auto args, bind(call, {"chars"}));
-  return trim_text(call, as_text(call), args[0], true, true);
+  APR_ASSIGN(Value text, trim_text(call, as_text(call), args[0], true, true));
+  return like(call.self, std::move(text));
 }
 Result<Value> upper(const Call& call) {
   return in_case(call, Case::upper);
@@ -75,12 +76,12 @@ Result<Value> replace(const Call& call) {
 
 Result<Value> string(const Call& call) {
   APR_TRY(bind(call, {}));
-  return Value(as_text(call));
+  return like(call.self, Value(as_text(call)));
 }
 
 Result<Value> safe(const Call& call) {
   APR_TRY(bind(call, {}));
-  return call.self;
+  return Value::markup(as_text(call));
 }
 
 Result<Value> to_int(const Call& call) {
@@ -196,7 +197,7 @@ Result<Value> indent(const Call& call) {
     out.put("\n", line_break.spans()[0].trusted);
     begin = next;
   }
-  return Value(out.take());
+  return like(call.self, Value(out.take()));
 }
 
 Result<Value> format(const Call& call) {

@@ -45,6 +45,39 @@ Result<Value> trim_text(const Call& call, const MarkedText& text, const Value* c
   return Value(text.slice(offsets[first], offsets[last]));
 }
 
+MarkedText html_escaped(const MarkedText& text, Meter& meter) {
+  TextBuilder out(meter);
+  for (const MarkedText::Span& span : text.spans()) {
+    std::string piece;
+    const std::string_view part =
+        std::string_view(text.text()).substr(span.begin, span.end - span.begin);
+    if (!meter.bytes(part.size())) break;
+    for (const char c : part) {
+      switch (c) {
+        case '&':
+          piece += "&amp;";
+          break;
+        case '<':
+          piece += "&lt;";
+          break;
+        case '>':
+          piece += "&gt;";
+          break;
+        case '\'':
+          piece += "&#39;";
+          break;
+        case '"':
+          piece += "&#34;";
+          break;
+        default:
+          piece += c;
+      }
+    }
+    out.put(piece, span.trusted);
+  }
+  return out.take();
+}
+
 Result<Value> replace_text(const Call& call, const MarkedText& text, const Value& from,
                            const Value& to, const Value* count) {
   if (!from.is_string() || !to.is_string()) {

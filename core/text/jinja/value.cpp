@@ -34,11 +34,26 @@ bool key_less(const Value& a, const Value& b) {
 
 }  // namespace
 
-Value Value::list(std::vector<Value> items, bool tuple) {
+namespace {
+
+List list_of(std::vector<Value> items) {
   List list;
   for (const Value& item : items) list.depth = std::max(list.depth, item.depth() + 1);
   list.values = std::move(items);
+  return list;
+}
+
+}  // namespace
+
+Value Value::list(std::vector<Value> items, bool tuple) {
+  List list = list_of(std::move(items));
   list.tuple = tuple;
+  return std::make_shared<const List>(std::move(list));
+}
+
+Value Value::lazy_list(std::vector<Value> items) {
+  List list = list_of(std::move(items));
+  list.lazy = true;
   return std::make_shared<const List>(std::move(list));
 }
 
@@ -186,7 +201,7 @@ bool truthy(const Value& value) {
     case Kind::string:
       return !value.string().empty();
     case Kind::list:
-      return !value.items().values.empty();
+      return value.items().lazy || !value.items().values.empty();
     case Kind::dict:
       return value.entries().size() != 0;
     case Kind::name_space:

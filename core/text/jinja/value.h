@@ -66,7 +66,15 @@ class Value {
   Value(std::shared_ptr<const LoopState> loop) : kind_(Kind::loop), object_(std::move(loop)) {}
 
   static Value trusted(std::string_view text) { return Value(MarkedText::trusted(text)); }
+  /// Text that counts as HTML already (Jinja's Markup): what is added to it with + is escaped.
+  static Value markup(MarkedText text) {
+    Value value(std::move(text));
+    value.bits_ = 1;
+    return value;
+  }
   static Value list(std::vector<Value> items, bool tuple = false);
+  /// What stands in for a generator: true even when it is empty.
+  static Value lazy_list(std::vector<Value> items);
   static Value dict(std::vector<std::pair<Value, Value>> entries);
 
   Kind kind() const { return kind_; }
@@ -77,6 +85,7 @@ class Value {
   bool is_float() const { return kind() == Kind::number; }
   bool is_number() const { return is_integer() || is_float() || is_boolean(); }
   bool is_string() const { return kind() == Kind::string; }
+  bool is_markup() const { return is_string() && bits_ != 0; }
   bool is_list() const { return kind() == Kind::list; }
   bool is_dict() const { return kind() == Kind::dict; }
   /// An integer or a boolean, which counts as 0 or 1.
@@ -114,6 +123,7 @@ class Value {
 struct List {
   std::vector<Value> values;
   bool tuple = false;
+  bool lazy = false;   ///< stands in for a generator
   bool group = false;  ///< a tuple made by groupby: its parts are called grouper and list
   unsigned depth = 1;
 };

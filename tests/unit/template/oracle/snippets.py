@@ -109,6 +109,16 @@ a  {{- 'b' -}}   c
 {% for m in [1, 2, 3] if m != 2 %}{% if loop.first %}{% continue %}{% endif %}{{ m }}{{ loop.previtem }}{% endfor %}{% for i in range(10) %}{% for j in range(10) %}{% if j > i %}{% break %}{% endif %}{{ j }}{% endfor %}{% if i == 3 %}{% break %}{% endif %}|{% endfor %}
 {% set s2 %}{% for x in xs %}{% if x == 2 %}{% break %}{% endif %}{{ x }}{% endfor %}{% endset %}{{ s2 }}{% filter replace('a', 'b')|upper %}aXa{% endfilter %}
 {{ loop }}|{% for x in [1] %}{% for y in [2] %}{{ loop.index }}{% endfor %}{{ loop.length }}{% endfor %}{{ x }}|
+{% for x in xs %}{{ x }}{% break %}{% else %}else{% endfor %}|{% for x in xs %}{% continue %}{% else %}else{% endfor %}|{% for x in xs %}{% if x == 1 %}{% break %}{% endif %}{{ x }}{% else %}else{% endfor %}|{% for x in xs %}{% for y in [1] %}{% break %}{% else %}{% break %}{% endfor %}{{ x }}{% endfor %}
+{{ "<b>'"|safe + "<" + q }}|{{ "<" + "<b>"|safe }}|{{ "<"|safe + people[0].name + {'k': '"'}|tojson }}|{{ "<"|e|e }}{{ "<"|e|forceescape }}{{ "<"|safe|e }}|{{ ("<"|safe) ~ "<" }}{{ ["<"|safe, "<"]|join("&") }}{{ ("<"|safe|replace("<", ">")) + "<" }}
+{{ ("<x "|safe|trim) + "<" }}{{ ("<x"|safe).upper() + "<" }}{{ ("<x"|safe)[:1] + "<" }}{{ ("<"|safe * 2) + "<" }}{{ ("<"|safe|string) + "<" }}{{ ("<"|safe|indent) + "<" }}{{ ("<"|safe|title) + "<" }}{{ "<"|safe is escaped }}{{ "<" is escaped }}{{ 5|e is escaped }}
+{{ 'y' if [] | select else 'n' }}{{ 'y' if people|selectattr('nope') else 'n' }}{{ 'y' if []|map('upper') else 'n' }}{{ 'y' if []|unique else 'n' }}{{ 'y' if []|reverse else 'n' }}{{ 'y' if {}|items else 'n' }}{{ 'y' if []|batch(2) else 'n' }}{{ 'y' if []|select|list else 'n' }}{{ 'y' if []|sort else 'n' }}{{ [] | select is sequence }}{{ [] | select is iterable }}
+{{ nil[1:] }}
+{{ 3.0 is odd }}{{ 2.5 is even }}{{ -3.0 is odd }}{{ f is odd }}
+{{ 'é日本'.isalpha() }}{{ 'é日1'.isalnum() }}{{ 'é '.isalnum() }}{{ '²½Ⅷ'.isalnum() }}{{ '٣'.isdigit() }}{{ '٣'.isdecimal() }}{{ '½'.isdecimal() }}{{ 'e\u0301'.isalpha() }}{{ '🙂'.isalnum() }}{{ '12'.isdecimal() }}{{ ''.isdecimal() }}
+{{ nope[1:] }}
+{{ ', '.join([1, 2]) }}
+{{ ', '.join(['a', none]) }}
 {{ 'a' + 1 }}
 {{ 1 + 'a' }}
 {{ 'a' + none }}
