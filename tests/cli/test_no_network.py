@@ -40,7 +40,7 @@ def verbs():
     """Every verb, as the help lists them."""
     said = subprocess.run([framework.PROGRAM, "help"], capture_output=True, text=True, check=True).stdout
     said = said[:said.index("Options of every verb")]
-    return {line[2:31].strip() for line in said.splitlines() if re.match(r"  [a-z]", line)}
+    return set(re.findall(r"^  ([a-z][a-z-]*(?: [a-z]+)*)  +\S", said, re.MULTILINE))
 
 
 def stages():
