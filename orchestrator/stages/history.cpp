@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/cat.h"
+#include "core/package/exported_lineage.h"
 #include "core/package/lineage.h"
 #include "orchestrator/cli/format.h"
 
@@ -48,11 +49,15 @@ class Checker {
   void check_seal() {
     if (!found_) {
       // Another format: the importer has just read and hashed every file.
-      for (HistoryStep& step : history_.steps) {
-        for (HistoryInput& input : step.inputs) {
-          input.status = LinkStatus::verified;
-          input.detail = "read just now";
-        }
+      if (history_.steps.empty()) return;
+      HistoryStep& last = history_.steps.back();
+      for (HistoryInput& input : last.inputs) {
+        input.status = LinkStatus::verified;
+        input.detail = "read just now";
+      }
+      if (const Json& why = last.record->parameters[kLostHistory]; why.is_string()) {
+        problem(cat("the history in ", kExportedLineageFile,
+                    " no longer belongs to these files: ", why.as_string()));
       }
       return;
     }
@@ -78,28 +83,50 @@ class Checker {
                              : "this file no longer has it";
   }
 
+  const HistoryInput* input_named(std::size_t step, std::string_view name) const {
+    for (const HistoryInput& input : history_.steps[step].inputs) {
+      if (input.name == name) return &input;
+    }
+    return nullptr;
+  }
+
   /// Every step after the first was made from the one before.
   void check_links() {
+    for (std::size_t i = 0; i < history_.steps.size(); ++i) {
+      const Json& why = history_.steps[i].record->parameters[kLostHistory];
+      if (!why.is_string()) continue;
+      history_.lost.push_back(cat("the steps before ", step_name(i), ": ", why.as_string()));
+    }
     for (std::size_t i = 1; i < history_.steps.size(); ++i) {
       HistoryStep& before = history_.steps[i - 1];
-      if (history_.steps[i].inputs.empty()) {
+      const bool exported = before.record->stage == "export";
+      const HistoryInput* link = exported ? input_named(i, kExportedLineageFile)
+                                 : history_.steps[i].inputs.empty()
+                                     ? nullptr
+                                     : &history_.steps[i].inputs.front();
+      if (link == nullptr) {
         before.gave_status = LinkStatus::broken;
         before.gave_detail = "not known: the next step does not name what it was made from";
         problem(cat(step_name(i), " does not name what it was made from"));
         continue;
       }
-      before.gave = history_.steps[i].inputs.front().digest;
+      before.gave = link->digest;
       before.gave_detail = cat("as ", step_name(i), " names it");
+      before.gave_status = link->status;
     }
     if (history_.steps.empty() || !history_.steps.front().inputs.empty()) return;
     history_.lost.push_back(cat("what ", step_name(0), " was made from"));
     problem(cat(step_name(0), " does not name what it was made from"));
   }
 
-  /// Small files travel with the model: those of the first step's names must be those it read.
+  /// Small files travel with the model: those that the last import names must be those it read.
   void check_carried() {
     if (history_.steps.empty() || !found_) return;
-    for (HistoryInput& input : history_.steps.front().inputs) {
+    std::size_t step = 0;
+    for (std::size_t i = 1; i < history_.steps.size(); ++i) {
+      if (history_.steps[i].record->stage == "import") step = i;
+    }
+    for (HistoryInput& input : history_.steps[step].inputs) {
       const std::string* carried = package_.file(input.name);
       if (carried == nullptr) continue;
       const std::string digest = sha256(*carried).hex();
@@ -109,7 +136,7 @@ class Checker {
       } else {
         input.status = LinkStatus::broken;
         input.detail = cat("the one carried in the file is ", shortly(digest));
-        problem(cat(step_name(0), " read ", input.name, " ", shortly(input.digest),
+        problem(cat(step_name(step), " read ", input.name, " ", shortly(input.digest),
                     ", but the one carried in the file is ", shortly(digest)));
       }
     }
@@ -163,30 +190,42 @@ class Checker {
   /// Files of a source, by their names.
   void check_source(const Relative& source) {
     std::size_t known = 0;
-    for (const LineageRecord& record : source.package->lineage()) {
-      for (const LineageRecord::Input& file : record.inputs) known += check_file(source, file);
+    const std::vector<LineageRecord>& own = source.package->lineage();
+    if (!own.empty()) {  // its last step names its files
+      for (const LineageRecord::Input& file : own.back().inputs) known += check_file(source, file);
     }
     if (known == 0) problem(cat(source.package->path(), " is no part of this history"));
   }
 
-  /// 1 if a step read a file of this name.
+  /// 1 if a step read a file of this name. Several may have: those that read these bytes are
+  /// verified; where none did, the last one is broken.
   std::size_t check_file(const Relative& source, const LineageRecord::Input& file) {
+    const std::string digest = file.digest.hex();
+    HistoryInput* last = nullptr;
+    std::size_t last_step = 0;
+    bool equal = false;
     for (std::size_t i = 0; i < history_.steps.size(); ++i) {
       for (HistoryInput& input : history_.steps[i].inputs) {
         if (input.name != file.name) continue;
-        if (input.digest == file.digest.hex()) {
-          input.status = LinkStatus::verified;
-          input.detail = cat("equal in ", source.package->path());
-        } else {
-          input.status = LinkStatus::broken;
-          input.detail = cat("another file in ", source.package->path());
-          problem(cat(step_name(i), " read ", file.name, " ", shortly(input.digest), ", but ",
-                      source.package->path(), " has ", shortly(file.digest.hex())));
+        last = &input;
+        last_step = i;
+        if (input.digest != digest) continue;
+        equal = true;
+        input.status = LinkStatus::verified;
+        input.detail = cat("equal in ", source.package->path());
+        if (i > 0 && history_.steps[i - 1].gave == digest) {
+          history_.steps[i - 1].gave_status = LinkStatus::verified;
+          history_.steps[i - 1].gave_detail = input.detail;
         }
-        return 1;
       }
     }
-    return 0;
+    if (last != nullptr && !equal) {
+      last->status = LinkStatus::broken;
+      last->detail = cat("another file in ", source.package->path());
+      problem(cat(step_name(last_step), " read ", file.name, " ", shortly(last->digest), ", but ",
+                  source.package->path(), " has ", shortly(digest)));
+    }
+    return last != nullptr ? 1 : 0;
   }
 
   const Package& package_;

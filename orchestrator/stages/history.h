@@ -1,7 +1,8 @@
 // Holding a model's recorded history to what can be checked of it.
 //
 // A history is a list of steps, oldest first. Each names what it was made from by digest: source
-// files by their SHA-256, a parent `.apr` by its content root. What a step gave is therefore what
+// files by their SHA-256, a parent `.apr` by its content root, an exported folder by the history
+// that the export left in it (core/package/exported_lineage.h). What a step gave is therefore what
 // the next one names, and what the last one gave is the model itself. Checked are: that the steps
 // are what the model's content root was taken of; that the small files which the model carries are
 // those that a step read; that no link is missing; and the parents and sources at hand.

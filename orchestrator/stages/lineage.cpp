@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include "core/base/cat.h"
+#include "core/package/exported_lineage.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
 #include "orchestrator/stages/history.h"
@@ -23,7 +24,10 @@ VerbInfo describe() {
       "program and plugin; and what it gave. Reads the whole file and compares every digest up to "
       "the content root, which covers the history too; compares the small files carried in the "
       "model with those that were read; and, with --parent, the parents and sources at hand, whose "
-      "own history must be the beginning of this one. An input is `verified` where its bytes were "
+      "own history must be the beginning of this one. An export leaves the history so far beside "
+      "its "
+      "files (apr_lineage.json); an import of those files goes on with it, if they are unchanged. "
+      "An input is `verified` where its bytes were "
       "compared, `recorded` where the sealed record alone speaks for it.\n\n"
       "Exits with 5 if a link is broken, if something was changed afterwards, or if the file has "
       "no history. Nobody's signature is involved: whoever can write the file can write another "
@@ -116,7 +120,7 @@ class LineageVerb final : public Stage {
       out << "\n"
           << style.yellow("lost") << "    " << wrapped(printable(lost.as_string()), width, 8);
     }
-    if (!good) out << "\n";
+    if (!good || report["lost"].size() > 0) out << "\n";
   }
 
  private:
@@ -160,7 +164,9 @@ class LineageVerb final : public Stage {
     const Json& gave = step["output"];
     const std::string& digest = gave["digest"].as_string();
     if (!digest.empty() || gave["status"].as_string() == "broken") {
-      table.row({cat("gave ", mark(gave["status"].as_string(), style)), "content root",
+      table.row({cat("gave ", mark(gave["status"].as_string(), style)),
+                 step["stage"].as_string() == "export" ? std::string(kExportedLineageFile)
+                                                       : std::string("content root"),
                  digest.empty() ? "" : cat(digest.substr(0, 16), "…"),
                  printable(gave["detail"].as_string())});
     }

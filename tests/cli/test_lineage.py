@@ -1,6 +1,7 @@
 """apr lineage: a sound history, and every way in which it can be broken."""
 import hashlib
 import json
+import shutil
 import struct
 import zlib
 
@@ -47,6 +48,75 @@ def test_parents_and_sources(t):
                     framework.BUNDLED)
     t.equal([s["output"]["status"] for s in report["steps"]], ["verified"] * 3)
     t.equal({x for s in report["steps"] for x in statuses(s).values()}, {"verified"})
+
+
+def through_an_export(t):
+    family(t)
+    t.ok("export", "small.apr", "-o", "hf")
+    t.ok("import", "hf", "-o", "again.apr")
+    t.ok("convert", "again.apr", "--quantize", "f16", "-o", "last.apr")
+
+
+def test_the_chain_goes_on_after_an_export(t):
+    through_an_export(t)
+    for name in ["apr_lineage.json", "model.safetensors"]:
+        t.equal(json.loads(t.path("hf/apr_lineage.json").read_text())["files"].get(name),
+                None if name == "apr_lineage.json" else hashlib.sha256(t.path(f"hf/{name}").read_bytes()).hexdigest())
+    report = t.json("lineage", "last.apr", "--parent", "again.apr", "--parent", "hf", "--parent", "small.apr",
+                    "--parent", "half.apr", "--parent", "tiny.apr", "--parent", framework.BUNDLED)
+    t.equal([s["stage"] for s in report["steps"]], ["import", "convert", "convert", "export", "import", "convert"])
+    t.equal({s["output"]["status"] for s in report["steps"]}, {"verified"})
+    t.equal({x for s in report["steps"] for x in statuses(s).values()}, {"verified"})
+    link = hashlib.sha256(t.path("hf/apr_lineage.json").read_bytes()).hexdigest()
+    t.equal(report["steps"][3]["output"]["digest"], link)
+    t.contains(t.ok("inspect", "last.apr").out, "import → convert (f16) → convert (int4) → export → import → convert (f16)")
+    t.equal(len(t.json("lineage", "hf")["steps"]), 5)
+    t.ok("validate", "last.apr", "--strict")
+
+
+def test_files_changed_after_an_export(t):
+    through_an_export(t)
+    shutil.copytree(t.path("hf"), t.path("kept"))
+    config = t.path("hf/config.json")
+    config.write_text(config.read_text() + " ")
+    report = t.json("lineage", "hf", code=5)
+    t.contains(report["problems"][0], "apr_lineage.json", "config.json was changed after the export")
+    t.equal(len(report["steps"]), 1)
+    t.contains(t.json("lineage", "last.apr", "--parent", "hf", code=5)["problems"][0], "step 5 (import) read config.json")
+    t.ok("import", "hf", "-o", "edited.apr")
+    report = t.json("lineage", "edited.apr")
+    t.contains(report["lost"][0], "config.json was changed")
+    t.equal([s["stage"] for s in report["steps"]], ["import"])
+    t.check(t.ok("lineage", "edited.apr").out.endswith("\n"), "the last line has no end")
+    # a file that the export did not write
+    shutil.rmtree(t.path("hf"))
+    shutil.copytree(t.path("kept"), t.path("hf"))
+    t.path("hf/special_tokens_map.json").write_text("{}")
+    t.contains(t.json("lineage", "hf", code=5)["problems"][0], "special_tokens_map.json was added")
+
+
+def test_a_doctored_history_of_an_export(t):
+    through_an_export(t)
+    path = t.path("hf/apr_lineage.json")
+    sound = path.read_text()
+    path.write_text(sound.replace('"int4"', '"int8"'))
+    t.contains(t.json("lineage", "last.apr", "--parent", "hf", code=5)["problems"][0], "apr_lineage.json")
+    # a step taken out: small.apr is then made from something that is no part of the history
+    content = json.loads(sound)
+    del content["lineage"][1]
+    path.write_text(json.dumps(content))
+    t.ok("import", "hf", "-o", "shorter.apr")
+    report = t.json("lineage", "shorter.apr", "--parent", "small.apr", code=5)
+    t.contains(report["problems"][0], "small.apr", "is not what comes before")
+    for text, says in [("", "no JSON"), ("[1]", "none that this version reads"), ("{" * 5000, "no JSON"),
+                       (sound.replace('"version": 1', '"version": 2'), "none that this version reads"),
+                       (json.dumps(dict(content, files={"a": "x"})), "no SHA-256"),
+                       (json.dumps(dict(content, files={})), "names no file"),
+                       (json.dumps(dict(content, lineage=[])), "does not end with an export"),
+                       (json.dumps(dict(content, lineage=content["lineage"][:-1])), "does not end with an export"),
+                       (json.dumps(dict(content, lineage=[{"stage": 1}])), "is damaged")]:
+        path.write_text(text)
+        t.fails(4, "import", "hf", "-o", "x.apr", says=["apr_lineage.json", says], hint="delete the file")
 
 
 def test_a_stranger_is_no_parent(t):

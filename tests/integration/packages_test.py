@@ -24,9 +24,9 @@ def passes(t, model, name, *words):
 
 
 def small_files(folder):
-    """Relative name -> bytes of all but the weights and the traces."""
+    """Relative name -> bytes of all but the weights, the history of an export and the traces."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*")
-            if path.is_file() and path.name not in ("README.md", "model.safetensors")
+            if path.is_file() and path.name not in ("README.md", "model.safetensors", "apr_lineage.json")
             and path.relative_to(folder).parts[0] != "golden"}
 
 

@@ -1,5 +1,5 @@
 // Writes a package as a folder that Hugging Face's tools load: config and tokenizer files as they
-// came, and one model.safetensors.
+// came, one model.safetensors, and the model's history so far.
 #include "core/formats/safetensors/safetensors.h"
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "core/formats/apr/sections.h"
 #include "core/formats/bytes.h"
 #include "core/formats/hugging_face.h"
+#include "core/package/exported_lineage.h"
 #include "core/plugin/plugin.h"
 #include "core/tensor/codec.h"
 
@@ -37,6 +38,7 @@ class Writing {
                                     [&](std::string_view name) { return may_replace(name); }));
     for (const auto& [name, content] : small_files()) APR_TRY(write_small(folder, name, content));
     APR_TRY(write_weights(folder));
+    APR_TRY(write_lineage(folder));
     APR_TRY(folder.commit());
     std::ranges::sort(outcome_.files);
     return std::move(outcome_);
@@ -50,8 +52,8 @@ class Writing {
 
   bool may_replace(std::string_view name) const {
     const auto known = hugging_face_files();
-    return name == kWeightsFile || name == kWeightsIndexFile || package_.file(name) != nullptr ||
-           std::ranges::find(known, name) != known.end();
+    return name == kWeightsFile || name == kWeightsIndexFile || name == kExportedLineageFile ||
+           package_.file(name) != nullptr || std::ranges::find(known, name) != known.end();
   }
 
   Status plan_tensors() {
@@ -110,7 +112,16 @@ class Writing {
   Status write_small(AtomicFolder& folder, const std::string& name, std::string_view content) {
     APR_ASSIGN(AtomicFile file, folder.create_file(name));
     APR_TRY(file.write(content));
+    lineage_.files.insert_or_assign(name, sha256(content));
     return finish(file, name);
+  }
+
+  Status write_lineage(AtomicFolder& folder) {
+    lineage_.records = lineage_of_export(package_, "exporter_safetensors " APR_VERSION);
+    if (lineage_.records.empty()) return {};
+    APR_ASSIGN(AtomicFile file, folder.create_file(std::string(kExportedLineageFile)));
+    APR_TRY(file.write(encode_exported_lineage(lineage_)));
+    return finish(file, kExportedLineageFile);
   }
 
   Status finish(AtomicFile& file, std::string_view name) {
@@ -127,15 +138,18 @@ class Writing {
     for (const SafetensorsTensor& tensor : stored_) total_ += tensor.size;
     APR_ASSIGN(AtomicFile file, folder.create_file(kWeightsFile));
     APR_TRY(file.write(header));
+    hash_.update(std::as_bytes(std::span(header)));
     for (const Planned& planned : planned_) {
       APR_TRY(planned.decoded ? write_decoded(file, planned.entry->view)
                               : write_plain(file, planned.entry->view.data));
     }
+    lineage_.files.insert_or_assign(std::string(kWeightsFile), hash_.finish());
     return finish(file, kWeightsFile);
   }
 
   Status write_chunk(AtomicFile& file, std::span<const std::byte> bytes) {
     APR_TRY(file.write(bytes));
+    hash_.update(bytes);
     done_ += bytes.size();
     if (progress_ && !progress_(cat("writing ", kWeightsFile), done_, total_)) {
       return make_error(ErrorCode::interrupted, "stopped while exporting");
@@ -169,6 +183,8 @@ class Writing {
   std::vector<Planned> planned_;
   std::vector<SafetensorsTensor> stored_;  ///< as planned_
   bool decoded_ = false;
+  Sha256 hash_;  ///< of the weights' file
+  ExportedLineage lineage_;
   std::uint64_t total_ = 0;
   std::uint64_t done_ = 0;
   Exporter::Outcome outcome_;

@@ -9,6 +9,7 @@
 #include "core/formats/apr/sections.h"
 #include "core/formats/bytes.h"
 #include "core/formats/hugging_face.h"
+#include "core/package/exported_lineage.h"
 #include "core/plugin/plugin.h"
 #include "plugins/importers/safetensors/shards.h"
 #include "plugins/importers/safetensors/source.h"
@@ -39,6 +40,7 @@ class Opening {
       APR_TRY(read_shards(source));
     }
     APR_TRY(hash_sources());
+    APR_TRY(continue_history(source));
     tie_head();
     std::ranges::sort(record_.inputs, {}, &LineageRecord::Input::name);
     parts_.lineage.push_back(std::move(record_));
@@ -169,6 +171,27 @@ class Opening {
       }
       record_.inputs.push_back({name, hash.finish()});
     }
+    return {};
+  }
+
+  /// Goes on with the history that an export left beside its files, if they are still those.
+  Status continue_history(const Source& source) {
+    const std::string path = join_path(source.folder, kExportedLineageFile);
+    APR_ASSIGN(const FileStatus status, file_status(path));
+    if (status.kind != FileKind::file) return {};
+    APR_ASSIGN(const std::string text, read_file(path, kMaxSmallFile));
+    APR_ASSIGN(ExportedLineage exported, decode_exported_lineage(text, path));
+    for (const LineageRecord::Input& input : record_.inputs) {
+      const auto listed = exported.files.find(input.name);
+      if (listed != exported.files.end() && listed->second == input.digest) continue;
+      record_.parameters.set(
+          kLostHistory,
+          cat(input.name, listed == exported.files.end() ? " was added" : " was changed",
+              " after the export"));
+      return {};
+    }
+    record_.inputs.push_back({std::string(kExportedLineageFile), sha256(text)});
+    parts_.lineage = std::move(exported.records);
     return {};
   }
 
