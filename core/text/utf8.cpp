@@ -84,6 +84,21 @@ bool is_valid_utf8(std::string_view text) {
   return true;
 }
 
+std::string valid_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Character character = utf8_at(text, i);
+    if (character.code == kInvalidCharacter) {
+      append_utf8(out, 0xFFFD);
+    } else {
+      out.append(text.substr(i, character.size));
+    }
+    i += character.size;
+  }
+  return out;
+}
+
 std::size_t incomplete_utf8_suffix(std::string_view text) {
   for (std::size_t size = 1; size <= 3 && size <= text.size(); ++size) {
     const std::size_t start = text.size() - size;

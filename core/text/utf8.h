@@ -25,6 +25,8 @@ APR_API Utf8Character utf8_at(std::string_view text, std::size_t position);
 APR_API Utf8Character utf8_before(std::string_view text, std::size_t end);
 APR_API void append_utf8(std::string& out, char32_t code);
 APR_API bool is_valid_utf8(std::string_view text);
+/// The text with U+FFFD for every byte that belongs to no character.
+APR_API std::string valid_utf8(std::string_view text);
 /// Number of bytes at the end of `text` that begin a character but do not complete it (0 to 3).
 APR_API std::size_t incomplete_utf8_suffix(std::string_view text);
 

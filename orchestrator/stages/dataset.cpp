@@ -7,6 +7,7 @@
 
 #include "core/base/cat.h"
 #include "core/platform/file.h"
+#include "core/text/utf8.h"
 #include "orchestrator/schema/schema.h"
 
 namespace apr {
@@ -61,6 +62,16 @@ std::string form_of(std::string_view text) {
 
 Result<TextDataset> read_dataset(std::string path, std::string name) {
   APR_ASSIGN(std::string text, read_file(path, kMaxTextBytes));
+  std::size_t line = 1;
+  for (std::size_t at = 0; at < text.size();) {
+    const Utf8Character character = utf8_at(text, at);
+    if (character.code == kInvalidCharacter) {
+      return make_error(ErrorCode::format, cat("line ", line, " is no UTF-8 text: byte ", at), path,
+                        "--dataset wants a text; `iconv -t UTF-8` converts other encodings");
+    }
+    line += character.code == '\n' ? 1 : 0;
+    at += character.size;
+  }
   std::string form = form_of(text);
   return TextDataset{std::move(path), std::move(name), std::move(form), std::move(text)};
 }

@@ -326,8 +326,8 @@ class Eval final : public Stage {
         {"Text",
          cat(printable(report["dataset"].as_string()), ", ",
              with_commas(static_cast<std::uint64_t>(report["tokens_predicted"].as_integer())),
-             " tokens predicted in ", plural(report["windows"].size(), "window"), " of ",
-             report["window"].as_integer())}};
+             report["tokens_predicted"].as_integer() == 1 ? " token" : " tokens", " predicted in ",
+             plural(report["windows"].size(), "window"), " of ", report["window"].as_integer())}};
     if (report.contains("threshold")) {
       const bool passed = report["passed"].as_boolean();
       lines.emplace_back("Threshold",

@@ -247,7 +247,7 @@ void print_choices(const std::vector<TokenChoices>& all, const Tokenizer& tokeni
 }
 
 std::string terminal_text(std::string_view text, bool terminal) {
-  if (!terminal) return std::string(text);
+  if (!terminal) return valid_utf8(text);
   std::string out;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find_first_of("\n\t"), text.size());

@@ -57,7 +57,7 @@ void print_choices(const std::vector<TokenChoices>& all, const Tokenizer& tokeni
                    std::ostream& out, bool colour);
 
 /// Line ends and tabs stay, other control characters are made visible where a terminal would obey
-/// them.
+/// them. Bytes that are no UTF-8 become U+FFFD everywhere.
 std::string terminal_text(std::string_view text, bool terminal);
 
 /// All of standard input, or an error after Ctrl-C or beyond `limit` bytes.

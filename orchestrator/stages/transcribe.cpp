@@ -9,6 +9,7 @@
 #include "core/platform/clock.h"
 #include "core/platform/file.h"
 #include "core/speech/session_speech.h"
+#include "core/text/utf8.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
 #include "orchestrator/stages/audio.h"
@@ -294,7 +295,7 @@ class Transcribe final : public Stage {
       if (params.has("output")) {
         APR_ASSIGN(AtomicFile output,
                    AtomicFile::create(params.text("output"), params.flag("force")));
-        APR_TRY(output.write(file));
+        APR_TRY(output.write(valid_utf8(file)));
         APR_TRY(output.commit());
       } else {
         context.out << terminal_text(file, context.terminal) << std::flush;

@@ -151,6 +151,21 @@ def test_system_message(t):
     t.equal((a["ids"], a["prompt_tokens"]), (b["ids"], b["prompt_tokens"]))
 
 
+def test_bytes_that_are_no_text(t):
+    """A byte-level vocabulary can write any bytes; what is printed is text all the same, the text of the report."""
+    import checkpoints
+    seen = 0
+    for seed in range(1, 4):
+        tensors = {name: (shape, [8 * x for x in floats]) for name, (shape, floats) in checkpoints.weights(seed).items()}
+        model = checkpoints.write_folder(t.path(f"m{seed}"), tensors)
+        words = ["run", model, "Hello", "--max-tokens", "60", "--allow-synthetic"]
+        text = json.loads(t.ok(*words, "--json").out)["text"]
+        done = subprocess.run([framework.PROGRAM, *map(str, words)], capture_output=True, cwd=t.folder, timeout=60)
+        t.equal(done.stdout.decode("utf-8").removesuffix("\n"), text)
+        seen += text.count("\ufffd")
+    t.check(seen > 0, "none of the models wrote such bytes: the test proves nothing")
+
+
 def test_bench_keys(t):
     t.tiny()
     report = t.json("bench", "tiny.apr", "--prefill", 32, "--decode", 4, "--repeat", 2, "--threads", 1)

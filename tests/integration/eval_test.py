@@ -225,6 +225,14 @@ def test_the_window_of_a_model_with_a_short_context(t):
     t.equal(t.json("eval", t.tiny(), "--dataset", "text.txt")["window"], 256)
 
 
+def test_a_file_that_is_no_text(t):
+    t.path("latin.txt").write_bytes("Once upon\na time in K\u00f6ln".encode("latin-1"))
+    t.fails(4, "eval", t.tiny(), "--dataset", "latin.txt", says=["latin.txt", "line 2", "UTF-8", "byte 21"], hint="iconv")
+    t.fails(4, "eval", "tiny.apr", "--dataset", "tiny.apr", says="UTF-8")
+    t.path("two.txt").write_text("Hello there")
+    t.contains(t.ok("eval", "tiny.apr", "--dataset", "two.txt").out, " 1 token predicted")
+
+
 def test_a_threshold_that_is_passed_and_one_that_is_not(t):
     t.tiny()
     t.path("text.txt").write_text(EVAL.read_text()[:700])

@@ -7,6 +7,17 @@
 
 namespace apr::test {
 
+TEST_CASE("every byte outside a character becomes the replacement character") {
+  CHECK(valid_utf8("") == "");
+  CHECK(valid_utf8("K\u00f6ln \U0001F642\n") == "K\u00f6ln \U0001F642\n");
+  CHECK(valid_utf8("a\xff"
+                   "b\xc3") ==
+        "a\uFFFD"
+        "b\uFFFD");
+  CHECK(valid_utf8("\xe2\x82z") == "\uFFFD\uFFFDz");
+  CHECK(valid_utf8("\xed\xa0\x80") == "\uFFFD\uFFFD\uFFFD");
+}
+
 TEST_CASE("utf8: well-formed sequences and nothing else") {
   for (char32_t code = 0; code < 0x110000; code += code < 0x3000 ? 1 : 7) {
     if (code >= 0xD800 && code < 0xE000) continue;
@@ -26,6 +37,7 @@ TEST_CASE("utf8: well-formed sequences and nothing else") {
        {"\x80", "\xC0\x80", "\xC1\xBF", "\xE0\x80\x80", "\xED\xA0\x80", "\xF0\x80\x80\x80",
         "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xFF", "\xE2\x28\xA1"}) {
     CHECK_FALSE(is_valid_utf8(bad));
+    CHECK(is_valid_utf8(valid_utf8(bad)));
     CHECK(utf8_at(bad, 0).size == 1);
   }
 }
