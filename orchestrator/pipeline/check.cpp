@@ -162,7 +162,9 @@ void Checker::check_with(const CheckedStage& stage, const Where& where) {
       diagnostics_.error(setting.at,
                          cat("stage '", spec.group, "': '", param->name, "' is given twice"));
     }
-    check_value(*param, setting.value, where,
+    Where inside = where;
+    inside.secrets = param->role != ParamRole::input;  // a path is told in errors and records
+    check_value(*param, setting.value, inside,
                 cat("stage '", spec.group, "': '", setting.name, "'"));
   }
   for (const Param& param : params) {

@@ -62,6 +62,7 @@ bool Checker::check_variable(const Reference& reference, Position at, const Wher
     const StageSpec* spec = where.row;
     if (spec == nullptr && where.stage) spec = &pipeline_.stages[*where.stage];
     const StageGroup* group = spec == nullptr ? nullptr : pipeline_.find_group(spec->group);
+    if (group != nullptr && group->broken) return false;  // reported where the matrix stands
     if (group == nullptr || group->axes.empty()) {
       diagnostics_.error(at, cat("there is no matrix.", reference.name, " here"),
                          "only a stage with 'matrix' has such values");
@@ -92,7 +93,8 @@ bool Checker::check_variable(const Reference& reference, Position at, const Wher
   }
   used_secrets_.insert(reference.name);
   if (where.secrets) return true;
-  diagnostics_.error(at, "a secret cannot be used here", "only under 'with:' of a stage");
+  diagnostics_.error(at, "a secret cannot be used here",
+                     "only under 'with:' of a stage, and not in a path");
   return false;
 }
 
@@ -104,7 +106,8 @@ bool Checker::check_stage_reference(const Reference& reference, Position at, con
   Problem problem;
   const auto selection = pipeline_.select(reference, matrix_at(where), problem);
   if (!selection) {
-    diagnostics_.error(at, problem.message, problem.hint);
+    // A matrix that is wrong has been reported where it stands.
+    if (!problem.message.empty()) diagnostics_.error(at, problem.message, problem.hint);
     return false;
   }
   for (const std::size_t index : selection->stages) {

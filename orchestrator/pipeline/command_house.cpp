@@ -85,7 +85,7 @@ constexpr std::string_view kTemplate = R"(# yaml-language-server: $schema=./apr-
 #
 #   apr-pipeline lint @FILE@     is the file sound?
 #   apr-pipeline plan @FILE@     what would run, and why?
-#   apr-pipeline run  @FILE@
+#   apr-pipeline run  @FILE@@GIVEN@
 #
 # Paths in this file are relative to this file; those given with --set to the current folder.
 apiVersion: apr.dev/v1
@@ -194,6 +194,7 @@ int init_command(const ParsedCommand& command) {
                  Json(resolve_path(command.params.text("source"), current_folder())).dump());
   }
   replace_all(text, "@SOURCE@", source);
+  replace_all(text, "@GIVEN@", source.empty() ? " --set source=MODEL" : "");
   replace_all(text, "@NAME@", name_from(file));
   replace_all(text, "@FILE@", base_name(file));
   const std::string target = resolve_path(file, current_folder());

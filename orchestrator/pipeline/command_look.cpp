@@ -57,11 +57,18 @@ void print_plan(const Plan& plan, std::ostream& out, Style style) {
     }
     table.row({stage.name, stage.verb, word_for(stage.action), why});
     for (const PlannedGate& gate : stage.gates) {
-      table.row({"", "", word_for(gate.state),
-                 printable(gate.state == PlannedGate::State::fails ? gate.message : gate.text)});
+      table.row(
+          {"", "", word_for(gate.state),
+           printable(gate.state == PlannedGate::State::open
+                         ? gate.text
+                         : cat(gate.text.substr(0, gate.text.find(':')), ": ", gate.message))});
     }
   }
   out << table.to_string(style);
+  for (const Plan::Place& place : plan.places) {
+    if (!place.there)
+      out << "→ " << place.output << "  to be put at " << printable(place.path) << '\n';
+  }
   const auto count = [&](PlannedStage::Action action) {
     return std::ranges::count(plan.stages, action, &PlannedStage::action);
   };

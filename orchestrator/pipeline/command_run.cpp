@@ -309,7 +309,7 @@ int verify_command(const ParsedCommand& command) {
   return fail(make_error(ErrorCode::validation, "not what the lock file says", lock_path_now,
                          command.params.flag("rebuild")
                              ? "`apr-pipeline explain` shows what a key is made of"
-                             : "`apr-pipeline run` makes the outputs again"),
+                             : "`apr-pipeline run --force` puts the outputs there again"),
               false);
 }
 

@@ -247,7 +247,9 @@ std::vector<VerbInfo> make_commands() {
   VerbInfo init;
   init.name = "init";
   init.summary = "write a commented pipeline to start from";
-  init.details = "The file is sound and runs as it is: import, validate, shrink, look.";
+  init.details =
+      "The file is sound, and runs as it is where --source names a checkpoint: import, validate, "
+      "shrink, look.";
   init.params = {file_param(),
                  text("source", "MODEL", "the checkpoint; without it, runs need --set source=…"),
                  flag("force", "replace an existing file", 'f')};

@@ -28,9 +28,10 @@ namespace apr::pipeline {
 
 /// One place between the brackets of `stages.x[…]`.
 struct Selector {
-  enum class Kind { label, axis, all };
+  enum class Kind { label, value, axis, all };
   Kind kind = Kind::label;
-  std::string text;  ///< a label, or the name of an axis of the stage where it stands
+  std::string
+      text;  ///< a label, a quoted value, or the name of an axis of the stage where it stands
   friend bool operator==(const Selector&, const Selector&) = default;
 };
 

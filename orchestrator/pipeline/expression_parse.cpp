@@ -256,6 +256,13 @@ class Expression::Parser {
       const std::size_t begin = at_;
       if (take("*")) {
         select.push_back({Selector::Kind::all, "*"});
+      } else if (at_ < text_.size() && (text_[at_] == '\'' || text_[at_] == '"')) {
+        const std::size_t end = text_.find(text_[at_], at_ + 1);
+        if (end == std::string_view::npos)
+          return fail(begin, "a quoted text has no end", "stages.NAME['VALUE'].OUTPUT");
+        select.push_back(
+            {Selector::Kind::value, std::string(text_.substr(at_ + 1, end - at_ - 1))});
+        at_ = end + 1;
       } else {
         while (at_ < text_.size() && is_label(text_[at_])) ++at_;
         std::string word(text_.substr(begin, at_ - begin));

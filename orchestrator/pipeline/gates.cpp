@@ -214,6 +214,15 @@ Result<GateOutcome> size(const Json& values, const GateTools& tools) {
   return checks.finish();
 }
 
+/// What a limit could be put on, for people who guessed.
+std::string figures_of(const Json& report) {
+  std::string names;
+  for (const auto& [key, value] : report.as_object()) {
+    if (value.is_number()) names += cat(names.empty() ? "" : ", ", key);
+  }
+  return names.empty() ? "it has no figures" : cat("its figures: ", names);
+}
+
 Result<GateOutcome> report(const Json& values, const GateTools& tools) {
   Checks checks("report");
   for (const auto& [key, value] : values.as_object()) {
@@ -225,9 +234,11 @@ Result<GateOutcome> report(const Json& values, const GateTools& tools) {
       path.push_back(key.substr(start, end - start));
       start = end + 1;
     }
-    const Json* found = tools.report == nullptr ? nullptr : find_in_report(*tools.report, path);
+    if (tools.report == nullptr) return make_error(ErrorCode::validation, "there is no report");
+    const Json* found = find_in_report(*tools.report, path);
     if (found == nullptr) {
-      return make_error(ErrorCode::validation, cat("the stage's report has no '", key, "'"));
+      return make_error(ErrorCode::validation, cat("the stage's report has no '", key, "'"), "",
+                        figures_of(*tools.report));
     }
     checks.hold(key, found->is_number() ? found->as_number() : std::nan(""), limit);
   }

@@ -215,9 +215,17 @@ Result<PreparedJob> Workshop::prepare(Job job) {
   return prepared;
 }
 
-std::optional<CacheEntry> Workshop::find(const PreparedJob& job) const {
+std::optional<CacheEntry> Workshop::find(const PreparedJob& job) {
   if (!job.job.verb->info().reproducible) return std::nullopt;
-  return cache_.find(job.key);
+  auto entry = cache_.find(job.key);
+  if (!entry) return std::nullopt;
+  // A size and a time can be forged by any copying tool; the book goes by the change time, too, and
+  // reads a file's bytes again only when one of these is another.
+  for (const Output& output : entry->outputs) {
+    const auto now = book_.digest(output.path);
+    if (!now || now->digest != output.digest) return std::nullopt;
+  }
+  return entry;
 }
 
 std::shared_ptr<std::mutex> Workshop::lock_for(const std::string& key) {
@@ -334,7 +342,8 @@ Result<JobResult> Workshop::execute(const PreparedJob& job, const WorkLimits& li
   }
   APR_TRY(check_inputs_unchanged(job));
   replace_in_texts(report, work, cat(state_.cache_folder(), "/", job.key));
-  if (!info.reproducible) remove_all(cat(state_.cache_folder(), "/", job.key));
+  // What lies there counts only if it is sound: another run may have made it meanwhile.
+  if (!find(job)) remove_all(cat(state_.cache_folder(), "/", job.key));
   APR_ASSIGN(result.entry, cache_.store(job.key, job.components, work, outputs, report,
                                         {seconds, done.cpu_seconds, done.peak_memory_bytes}));
   learn(result.entry);

@@ -97,7 +97,7 @@ class Workshop {
   Result<PreparedJob> prepare(Job job);
 
   /// The cached result, if there is one that may be used.
-  std::optional<CacheEntry> find(const PreparedJob& job) const;
+  std::optional<CacheEntry> find(const PreparedJob& job);
 
   /// From the cache, or by running the stage, which `on_work` is told. Equal jobs at the same time
   /// run once.

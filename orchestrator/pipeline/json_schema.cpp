@@ -6,6 +6,8 @@
 namespace apr::pipeline {
 namespace {
 
+constexpr std::string_view kDuration = "^[0-9]*[1-9][0-9]*(ms|s|m|h)$";
+
 Json text(std::string_view help = {}) {
   Json json = Json::object({{"type", "string"}});
   if (!help.empty()) json.set("description", help);
@@ -41,6 +43,17 @@ Json open_map(Json of) {
   return json;
 }
 
+Json pattern(std::string_view expression) {
+  return Json::object({{"type", "string"}, {"pattern", expression}});
+}
+
+/// A map whose keys are names of our own.
+Json named_map(Json of) {
+  Json json = open_map(std::move(of));
+  json.set("propertyNames", pattern("^[A-Za-z_][A-Za-z0-9_-]*$"));
+  return json;
+}
+
 Json list(Json of) {
   Json json = Json::object({{"type", "array"}});
   json.set("items", std::move(of));
@@ -49,10 +62,6 @@ Json list(Json of) {
 
 Json any_of(JsonArray choices) {
   return Json::object({{"anyOf", Json(std::move(choices))}});
-}
-
-Json pattern(std::string_view expression) {
-  return Json::object({{"type", "string"}, {"pattern", expression}});
 }
 
 /// A text with a reference in it may stand for any value.
@@ -132,6 +141,11 @@ Json gate_schema() {
       gate.set("additionalProperties", Json::object({{"type", "string"}}));
       gate.set("minProperties", 1);
     }
+    JsonArray limits;  // a gate without one could never fail
+    for (const std::string& name : kind.one_of) {
+      limits.push_back(Json::object({{"required", Json(JsonArray{name})}}));
+    }
+    if (!limits.empty()) gate.set("anyOf", Json(std::move(limits)));
     gate.set("description", kind.summary);
     properties.set(kind.name, std::move(gate));
   }
@@ -154,7 +168,8 @@ Json retry_schema() {
   properties.set("delay", pattern("^[0-9]+(ms|s|m|h)$"));
   const Json cause = one_of_words(retry_causes());
   properties.set("after", any_of({cause, list(cause)}));
-  return with_help(closed(std::move(properties), {"count", "after"}),
+  return with_help(any_of({Json::object({{"type", "integer"}, {"minimum", 0}, {"maximum", 10}}),
+                           closed(std::move(properties), {"count"})}),
                    "try again after failures that may pass by themselves");
 }
 
@@ -180,7 +195,11 @@ Json stage_schema(const VerbTable& verbs) {
     Json rule = Json::object();
     rule.set("if", Json::object({{"properties",
                                   Json::object({{"uses", one_of_words({name, name + "@1"})}})}}));
-    rule.set("then", Json::object({{"properties", Json::object({{"with", with_schema(*verb)}})}}));
+    Json then = Json::object();
+    Json with = with_schema(*verb);
+    if (with.contains("required")) then.set("required", Json(JsonArray{"with"}));
+    then.set("properties", Json::object({{"with", std::move(with)}}));
+    rule.set("then", std::move(then));
     rules.push_back(std::move(rule));
   }
   Json properties = Json::object();
@@ -194,7 +213,7 @@ Json stage_schema(const VerbTable& verbs) {
   const Json gates = gate_schema();
   properties.set("gates", with_help(any_of({gates, list(gates)}), "what must hold"));
   properties.set("retry", retry_schema());
-  properties.set("timeout", pattern("^[0-9]+(ms|s|m|h)$"));
+  properties.set("timeout", pattern(kDuration));
   properties.set("allow_failure", Json::object({{"type", "boolean"}}));
   properties.set("resources", conduct(false));
   Json stage = closed(std::move(properties), {"uses"});
@@ -239,7 +258,7 @@ Json pipeline_schema(const VerbTable& verbs) {
   properties.set("name", pattern("^[A-Za-z_][A-Za-z0-9_-]*$"));
   properties.set("description", text());
   properties.set("requires", closed(Json::object({{"apr", text("for example \">=0.1 <1\"")}})));
-  properties.set("params", open_map(param_schema()));
+  properties.set("params", named_map(param_schema()));
   properties.set("env", with_help(list(pattern("^[A-Za-z_][A-Za-z0-9_]*$")),
                                   "environment variables that stages may see"));
   properties.set("secrets", with_help(list(pattern("^[A-Za-z_][A-Za-z0-9_]*$")),
@@ -247,17 +266,17 @@ Json pipeline_schema(const VerbTable& verbs) {
   properties.set("resources", with_help(conduct(true), "what a run may take"));
   Json defaults = Json::object();
   defaults.set("seed", Json::object({{"type", "integer"}}));
-  defaults.set("timeout", pattern("^[0-9]+(ms|s|m|h)$"));
+  defaults.set("timeout", pattern(kDuration));
   defaults.set("retry", retry_schema());
   defaults.set("resources", conduct(false));
   properties.set("defaults", closed(std::move(defaults)));
-  Json stages = open_map(stage_schema(verbs));
+  Json stages = named_map(stage_schema(verbs));
   stages.set("minProperties", 1);
   properties.set("stages", std::move(stages));
   Json output = Json::object();
   output.set("from", pattern("^\\$\\{.*\\}$"));
   output.set("to", text("a path, relative to this file"));
-  properties.set("outputs", open_map(closed(std::move(output), {"from", "to"})));
+  properties.set("outputs", named_map(closed(std::move(output), {"from", "to"})));
   properties.set("report", report_schema());
   Json schema = Json::object();
   schema.set("$schema", "http://json-schema.org/draft-07/schema#");

@@ -123,6 +123,7 @@ std::optional<Pipeline::Selection> Pipeline::select(const Reference& reference, 
                 suggestion(reference.name, group_names(), "stages"));
   }
   Selection selection;
+  if (group->broken) return none({}, {});
   if (group->axes.empty() && reference.select.empty()) {
     selection.stages = {group->first};
     return selection;
@@ -157,6 +158,9 @@ std::optional<Pipeline::Selection> Pipeline::select(const Reference& reference, 
       const Selector& selector = reference.select[axis];
       if (selector.kind == Selector::Kind::label) {
         fits = fits && values[axis].label == selector.text;
+      } else if (selector.kind == Selector::Kind::value) {
+        const Json& value = values[axis].value;
+        fits = fits && selector.text == (value.is_string() ? value.as_string() : value.dump());
       } else if (selector.kind == Selector::Kind::axis) {
         fits = fits && values[axis].value == matrix[selector.text];
       }

@@ -92,6 +92,7 @@ struct StageGroup {
   std::vector<std::string> extras;  ///< further names of `matrix.…`, from `include`
   std::size_t first = 0;            ///< index of its first stage
   std::size_t count = 1;
+  bool broken = false;  ///< its matrix is wrong, and has been reported
 };
 
 /// A result the pipeline is run for, put at a place of its own.

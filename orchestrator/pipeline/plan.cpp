@@ -6,6 +6,7 @@
 #include "core/base/cat.h"
 #include "orchestrator/cli/report_error.h"
 #include "orchestrator/pipeline/gate_kinds.h"
+#include "orchestrator/pipeline/publish.h"
 #include "orchestrator/pipeline/resolve.h"
 
 namespace apr::pipeline {
@@ -51,6 +52,7 @@ class Planner {
       plan.stages.push_back(planned_[index]);
     }
     sum_up(plan);
+    look_at_places(plan);
     refuse(plan);
     return plan;
   }
@@ -228,6 +230,7 @@ class Planner {
   std::string why(const PreparedJob& prepared) const {
     if (!prepared.job.verb->info().reproducible) return "its result is not reproducible";
     const Json& before = record_["stages"][prepared.job.label];
+    if (record_["failed"][prepared.job.label].as_boolean(false)) return "failed last time";
     if (before.is_null()) return "never ran";
     const std::string what = difference(before, prepared.components);
     return what.empty() ? "its result is no longer in the cache" : what;
@@ -255,8 +258,22 @@ class Planner {
     if (timed) plan.seconds = seconds;
   }
 
+  /// A result may be in the cache while nothing lies at its place.
+  void look_at_places(Plan& plan) const {
+    for (const OutputSpec& output : request_.pipeline.outputs) {
+      const auto path = output_place(request_.pipeline, output);
+      if (!path) continue;  // reported by check_places
+      const auto status = file_status(*path);
+      plan.places.push_back({output.name, *path, status && status->kind != FileKind::missing});
+    }
+  }
+
   void refuse(Plan& plan) {
-    auto refusal = check_places(request_, record_, workshop_);
+    auto refusal = Status{};
+    if (auto secrets = Secrets::read(request_.pipeline); !secrets) {
+      refusal = std::move(secrets).error();
+    }
+    if (refusal) refusal = check_places(request_, record_, workshop_);
     if (refusal) refusal = check_resources(request_, state_, plan);
     if (!refusal) {
       plan.refusal = std::move(refusal).error();
@@ -357,6 +374,12 @@ Json to_json(const Plan& plan) {
   json.set("peak_memory_bytes", plan.peak_memory_bytes);
   json.set("disk_bytes", plan.disk_bytes);
   json.set("seconds", plan.seconds ? Json(*plan.seconds) : Json());
+  Json places = Json::array();
+  for (const Plan::Place& one : plan.places) {
+    places.push_back(
+        Json::object({{"output", one.output}, {"path", one.path}, {"there", one.there}}));
+  }
+  json.set("places", std::move(places));
   Json remarks = Json::array();
   for (const std::string& remark : plan.remarks) remarks.push_back(remark);
   json.set("remarks", std::move(remarks));

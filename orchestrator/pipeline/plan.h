@@ -44,6 +44,12 @@ std::string_view name_of(PlannedGate::State state);
 
 struct Plan {
   std::vector<PlannedStage> stages;  ///< in the order they would run
+  struct Place {
+    std::string output;
+    std::string path;
+    bool there = false;
+  };
+  std::vector<Place> places;  ///< of the pipeline's outputs
   std::uint64_t peak_memory_bytes = 0;
   std::uint64_t disk_bytes = 0;
   std::optional<double> seconds;     ///< of all stages, one after the other

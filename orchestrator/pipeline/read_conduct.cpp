@@ -20,6 +20,16 @@ std::optional<std::uint64_t> read_duration(const YamlNode& node, std::string_vie
   return duration;
 }
 
+std::optional<std::uint64_t> read_timeout(const YamlNode& node, const std::string& what,
+                                          Diagnostics& diagnostics) {
+  const auto duration = read_duration(node, "timeout", what, diagnostics);
+  if (duration == std::uint64_t{0}) {
+    diagnostics.error(node.at, cat("'timeout' of ", what, " must be longer than nothing"),
+                      "leave it out for no limit");
+  }
+  return duration;
+}
+
 std::optional<std::int64_t> read_integer(const YamlNode& node, std::string_view key,
                                          const std::string& what, std::int64_t least,
                                          std::int64_t most, Diagnostics& diagnostics) {
@@ -35,6 +45,15 @@ std::optional<std::int64_t> read_integer(const YamlNode& node, std::string_view 
 void read_retry(const YamlNode& node, const std::string& what, RetrySpec& retry,
                 Diagnostics& diagnostics) {
   const std::string whose = cat("'retry' of ", what);
+  // What may pass by itself: all but mistakes and failed checks.
+  const Names usual{"timeout", "io", "network", "load"};
+  if (node.kind == YamlNode::Kind::integer) {
+    const auto value = read_integer(node, "retry", what, 0, kMaxRetries, diagnostics);
+    retry = {};
+    retry.on = usual;
+    if (value) retry.count = static_cast<unsigned>(*value);
+    return;
+  }
   MapReader reader(node, whose, {"count", "delay", "after"}, {}, diagnostics);
   if (node.kind != YamlNode::Kind::map) return;
   retry = {};
@@ -51,9 +70,7 @@ void read_retry(const YamlNode& node, const std::string& what, RetrySpec& retry,
   }
   const YamlMember* on = reader.member("after");
   if (on == nullptr) {
-    diagnostics.error(node.at, cat(whose, " lacks 'after'"),
-                      cat("name the failures that may pass by themselves: after: [",
-                          join_names(retry_causes()), "]"));
+    retry.on = usual;
     return;
   }
   std::vector<YamlNode> causes = on->value.items;
@@ -106,7 +123,7 @@ void read_conduct(MapReader& reader, const std::string& what, StageSpec& stage,
     read_retry(retry->value, what, stage.retry, diagnostics);
   }
   if (const YamlMember* timeout = reader.member("timeout")) {
-    stage.timeout_ms = read_duration(timeout->value, "timeout", what, diagnostics);
+    stage.timeout_ms = read_timeout(timeout->value, what, diagnostics);
   }
   if (const YamlMember* resources = reader.member("resources")) {
     stage.resources = read_resources(resources->value, what, false, diagnostics);

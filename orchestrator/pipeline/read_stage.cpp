@@ -75,6 +75,7 @@ class StageReader {
       add_group(stage, {});
     } else {
       add_group(stage, read_matrix(matrix->value, what, diagnostics_));
+      pipeline_.groups.back().broken = pipeline_.groups.back().axes.empty();
     }
   }
 

@@ -260,6 +260,9 @@ void Run::store(std::size_t index, StageResult result) {
     stages.set(result.name, result.entry.components);
     record_.set("stages", std::move(stages));
   }
+  Json failed = record_["failed"];
+  failed.set(result.name, result.state == StageState::failed);
+  record_.set("failed", std::move(failed));
   // What is only remembered for explanations must not fail a run.
   static_cast<void>(state_.set_record(pipeline().name, record_));
   static_cast<void>(write_run("running"));

@@ -1,6 +1,7 @@
 // One stage of a run: attempts, the work itself, and the gates after it.
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <sstream>
 #include <thread>
 
@@ -41,6 +42,15 @@ bool wait_for(std::uint64_t milliseconds) {
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return !stop_requested();
+}
+
+/// What a check that failed reports belongs to what it printed.
+Status add_to_log(const std::string& file, std::string_view text) {
+  if (file.empty()) return {};
+  std::ofstream log(file, std::ios::app | std::ios::binary);
+  log << text;
+  if (log.flush()) return {};
+  return make_error(ErrorCode::io, "the log cannot be written", file);
 }
 
 }  // namespace
@@ -106,6 +116,10 @@ Status Run::run_stage(std::size_t index, StageResult& result, bool& timed_out) {
   }
   result.entry = done->entry;
   result.cost = done->entry.cost;
+  if (done->exit_code != 0) {
+    result.cost.cpu_seconds = notes.cpu_seconds;
+    result.cost.peak_memory_bytes = notes.peak_memory_bytes;
+  }
   result.keys.push_back(prepared.key);
   if (done->exit_code != 0) {
     result.printed = notes.printed;
@@ -113,8 +127,10 @@ Status Run::run_stage(std::size_t index, StageResult& result, bool& timed_out) {
     std::ostringstream text;
     checked.verb->print(done->entry.report, text, false);
     result.printed += text.str();
-    return make_error(static_cast<ErrorCode>(done->exit_code), "its checks failed", "",
-                      "the report of the stage says which; see `apr-pipeline status --json`");
+    APR_TRY(add_to_log(notes.log, text.str()));
+    return make_error(
+        static_cast<ErrorCode>(done->exit_code), "its checks failed", "",
+        cat("`apr-pipeline logs ", base_name(pipeline().file), " ", result.name, "` shows which"));
   }
   result.printed = printed_by(done->entry);
   result.figures = key_figures(checked.verb->info(), done->entry);
@@ -134,6 +150,7 @@ std::string Run::why(const PreparedJob& prepared) {
   if (!prepared.job.verb->info().reproducible) return "its result is not reproducible";
   const std::lock_guard<std::mutex> lock(mutex_);
   const Json& before = record_["stages"][prepared.job.label];
+  if (record_["failed"][prepared.job.label].as_boolean(false)) return "failed last time";
   if (before.is_null()) return "never ran";
   const std::string what = difference(before, prepared.components);
   return what.empty() ? "its result is no longer in the cache" : what;
@@ -184,6 +201,8 @@ Status Run::hold_gates(std::size_t index, StageResult& result, bool& timed_out) 
   const auto lookup =
       make_lookup(pipeline(), request_.params, checked.spec->matrix,
                   [&](std::size_t other) { return other == index ? &own : &facts_[other]; });
+  // One that fails does not hide the figures of the others; the first failure is told.
+  std::optional<Error> failure;
   for (const GateSpec& gate : checked.spec->gates) {
     if (stop_requested()) {
       return make_error(ErrorCode::interrupted, "stopped by the user", "",
@@ -199,19 +218,23 @@ Status Run::hold_gates(std::size_t index, StageResult& result, bool& timed_out) 
     };
     auto outcome = evaluate_gate(gate.kind, values, tools);
     if (!outcome) {
-      return std::move(outcome).error().within(
+      Error error = std::move(outcome).error().within(
           cat(place(pipeline().file, gate.at), ": gate ", gate.kind));
+      if (!failure || error.code == ErrorCode::interrupted) return error;
+      continue;
     }
     const bool passed = outcome->passed;
     const std::string message = outcome->message;
     observer_.gate_done(result.name, *outcome);
     result.gates.push_back(*std::move(outcome));
-    if (!passed) {
-      return make_error(ErrorCode::validation, cat("gate ", gate.kind, " failed: ", message),
-                        place(pipeline().file, gate.at),
-                        "the stage's output is not passed on; mend its cause or move the limit");
+    if (!passed && !failure) {
+      timed_out = false;
+      failure = make_error(ErrorCode::validation, cat("gate ", gate.kind, " failed: ", message),
+                           place(pipeline().file, gate.at),
+                           "the stage's output is not passed on; mend its cause or move the limit");
     }
   }
+  if (failure) return *std::move(failure);
   return {};
 }
 

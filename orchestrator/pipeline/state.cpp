@@ -126,6 +126,9 @@ State::~State() {
   remove_all(cat(folder_, "/tmp/", owner_));
   ::unlink(cat(folder_, "/tmp/", owner_, kLockSuffix).c_str());
   ::close(lock_);
+  // A run that was killed while it started a stage leaves its lock to that stage for a moment, so
+  // that the look at the beginning may have come too early.
+  remove_leftovers();
 }
 
 State State::look_at(std::string folder) {
@@ -179,8 +182,11 @@ void State::remove_leftovers() const {
     const int lock = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
     if (lock < 0) continue;
     if (::flock(lock, LOCK_EX | LOCK_NB) == 0) {
-      remove_all(path.substr(0, path.size() - kLockSuffix.size()));
-      ::unlink(path.c_str());
+      // A stage that is about to die may still write here: then the lock stays for the next look.
+      const std::string folder = path.substr(0, path.size() - kLockSuffix.size());
+      remove_all(folder);
+      const auto left = file_status(folder);
+      if (left && left->kind == FileKind::missing) ::unlink(path.c_str());
     }
     ::close(lock);
   }

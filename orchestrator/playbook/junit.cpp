@@ -12,7 +12,8 @@ constexpr std::size_t kMaxShownBytes = 64u << 10;
 
 std::string suite(const PlaybookResult& result) {
   std::string out = cat("  <testsuite name=\"", escape_xml(result.name), "\" tests=\"",
-                        result.steps.size(), "\" failures=\"", result.passed ? 0 : 1, "\" time=\"",
+                        result.steps.size() + result.not_run.size(), "\" failures=\"",
+                        result.passed ? 0 : 1, "\" skipped=\"", result.not_run.size(), "\" time=\"",
                         fixed(result.seconds, 3), "\" file=\"", escape_xml(result.file), "\">\n");
   for (const StepResult& step : result.steps) {
     out += cat("    <testcase classname=\"", escape_xml(result.name), "\" name=\"",
@@ -26,6 +27,12 @@ std::string suite(const PlaybookResult& result) {
     out += cat(">\n      <failure message=\"", escape_xml(step.problem), "\">", escape_xml(shown),
                "</failure>\n    </testcase>\n");
   }
+  for (const std::string& name : result.not_run) {
+    out +=
+        cat("    <testcase classname=\"", escape_xml(result.name), "\" name=\"", escape_xml(name),
+            "\" time=\"0\">\n      <skipped message=\"a step before it failed\"/>\n    "
+            "</testcase>\n");
+  }
   return out + "  </testsuite>\n";
 }
 
@@ -36,7 +43,7 @@ std::string junit_xml(std::span<const PlaybookResult> results) {
   std::size_t failures = 0;
   std::string suites;
   for (const PlaybookResult& result : results) {
-    tests += result.steps.size();
+    tests += result.steps.size() + result.not_run.size();
     failures += result.passed ? 0 : 1;
     suites += suite(result);
   }

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,7 +20,7 @@ struct Expectations {
   std::vector<std::string> error_output;  ///< texts in standard error
   std::vector<std::string> absent;        ///< texts in neither
   std::vector<std::string>
-      output_matches;  ///< regular expressions (ECMAScript), found in the output
+      output_matches;  ///< regular expressions (pattern.h), found in the output
   bool output_not_empty = false;
   std::optional<double> max_seconds;  ///< measured; for performance playbooks
 };
@@ -30,6 +31,7 @@ struct Step {
   /// Words of the command; empty for a step that only asserts something about the one before.
   std::vector<std::string> command;
   std::string stdin_text;
+  std::string folder;  ///< where it runs, within the session's folder; empty: right there
   std::map<std::string, std::string> environment;
   double timeout_seconds = 60;
   Expectations expect;
@@ -46,7 +48,9 @@ struct Playbook {
 };
 
 /// Every mistake is added to `found` with its place; the playbook is usable if there is none.
-Result<Playbook> read_playbook(const std::string& file, pipeline::Diagnostics& found);
+/// Commands are apr, apr-pipeline, and what `allowed` names.
+Result<Playbook> read_playbook(const std::string& file, pipeline::Diagnostics& found,
+                               std::span<const std::string> allowed = {});
 
 struct StepResult {
   std::string name;
@@ -65,7 +69,8 @@ struct PlaybookResult {
   std::string category;
   bool passed = false;
   double seconds = 0;
-  std::vector<StepResult> steps;  ///< ends with the first that failed
+  std::vector<StepResult> steps;     ///< ends with the first that failed
+  std::vector<std::string> not_run;  ///< names of the steps after it
 };
 
 struct RunOptions {

@@ -1,13 +1,13 @@
 #include <algorithm>
 #include <charconv>
 #include <functional>
-#include <regex>
 #include <utility>
 
 #include "core/base/cat.h"
 #include "core/platform/file.h"
 #include "orchestrator/pipeline/pipeline.h"
 #include "orchestrator/pipeline/yaml.h"
+#include "orchestrator/playbook/pattern.h"
 #include "orchestrator/playbook/playbook.h"
 #include "orchestrator/schema/schema.h"
 
@@ -58,7 +58,8 @@ std::optional<std::vector<std::string>> split_words(std::string_view text) {
 
 class Reader {
  public:
-  Reader(Playbook& playbook, Diagnostics& found) : playbook_(playbook), found_(found) {}
+  Reader(Playbook& playbook, Diagnostics& found, std::span<const std::string> allowed)
+      : playbook_(playbook), found_(found), allowed_(allowed) {}
 
   void read(const YamlNode& root) {
     if (root.kind != YamlNode::Kind::map) {
@@ -131,12 +132,23 @@ class Reader {
       return;
     }
     for (const YamlMember& member : node.members) {
-      if (member.key.empty() || base_name(member.key) != member.key || member.key[0] == '.') {
-        found_.error(member.at, cat("'", member.key, "' is not the plain name of a file"));
+      if (!stays_inside(member.key)) {
+        found_.error(member.at, cat("'", member.key, "' is not the plain name of a file"),
+                     "a name, or a path that stays inside of the session's folder");
         continue;
       }
       playbook_.files[member.key] = text(member.value, "files");
     }
+  }
+
+  /// "a.txt", "sub/a.txt": no part is empty or begins with a dot.
+  static bool stays_inside(std::string_view path) {
+    for (std::size_t begin = 0; begin <= path.size();) {
+      const std::size_t end = std::min(path.find('/', begin), path.size());
+      if (begin == end || path[begin] == '.') return false;
+      begin = end + 1;
+    }
+    return true;
   }
 
   void read_steps(const YamlNode& node) {
@@ -159,47 +171,73 @@ class Reader {
     Expectations& expect = step.expect;
     std::string action;
     bool expects = false;
+    bool commands = false;  // whether there is a command, sound or not
     const auto add = [&](std::vector<std::string>& to, std::string_view field) {
       return [&, field](const YamlNode& v) {
         expects = true;
-        for (std::string& item : texts(v, field)) to.push_back(std::move(item));
+        for (std::string& item : texts(v, field)) {
+          if (item.empty()) found_.error(v.at, cat(field, " is empty, so it could never fail"));
+          to.push_back(std::move(item));
+        }
       };
     };
     const Fields fields = {
         {"name", [&](const YamlNode& v) { step.name = text(v, "name"); }},
         {"action", [&](const YamlNode& v) { action = text(v, "action"); }},
-        {"command", [&](const YamlNode& v) { read_command(v, step); }},
+        {"command",
+         [&](const YamlNode& v) {
+           commands = true;
+           read_command(v, step);
+         }},
         {"stdin", [&](const YamlNode& v) { step.stdin_text = text(v, "stdin"); }},
         {"environment", [&](const YamlNode& v) { read_environment(v, step); }},
+        {"env", [&](const YamlNode& v) { read_environment(v, step); }},
+        {"folder",
+         [&](const YamlNode& v) {
+           step.folder = text(v, "folder");
+           if (!stays_inside(step.folder)) {
+             found_.error(v.at, cat("folder '", step.folder, "' leaves the session's folder"));
+           }
+         }},
         {"timeout", [&](const YamlNode& v) { step.timeout_seconds = seconds(v); }},
         {"expect_exit", [&](const YamlNode& v) { expect.exit_code = exit_code(v); }},
         {"expect_output", add(expect.output, "expect_output")},
         {"output_contains", add(expect.output, "output_contains")},
         {"expect_stderr", add(expect.error_output, "expect_stderr")},
         {"output_lacks", add(expect.absent, "output_lacks")},
-        {"output_matches", add(expect.output_matches, "output_matches")},
+        {"output_matches",
+         [&](const YamlNode& v) {
+           add(expect.output_matches, "output_matches")(v);
+           check_patterns(v);
+         }},
         {"output_not_empty",
          [&](const YamlNode& v) {
            expects = true;
            expect.output_not_empty = v.kind == YamlNode::Kind::boolean && v.text == "true";
            if (!expect.output_not_empty) found_.error(v.at, "output_not_empty can only be true");
          }},
-        {"max_seconds", [&](const YamlNode& v) { expect.max_seconds = seconds(v); }},
+        {"max_seconds",
+         [&](const YamlNode& v) {
+           expects = true;
+           const bool number =
+               v.kind == YamlNode::Kind::integer || v.kind == YamlNode::Kind::number;
+           expect.max_seconds = number ? v.to_json().as_number() : seconds(v);
+           if (!(*expect.max_seconds > 0)) found_.error(v.at, "max_seconds must be more than 0");
+         }},
     };
     read_map(node, fields, "step");
     if (!action.empty() && action != "run" && action != "assert") {
       found_.error(node.at, cat("action '", action, "' is not known"), "there are: run, assert");
     }
-    if (action == "run" && step.command.empty()) found_.error(node.at, "the step has no command");
-    if (action == "assert" && !step.command.empty()) {
+    if (action == "run" && !commands) found_.error(node.at, "the step has no command");
+    if (action == "assert" && commands) {
       found_.error(node.at, "a step that asserts has no command", "use `action: run`");
     }
-    if (step.command.empty() && playbook_.steps.empty()) {
+    if (!commands && playbook_.steps.empty()) {
       found_.error(node.at, "the first step has no command whose output could be looked at");
     }
-    if (step.command.empty() && !expects) found_.error(node.at, "the step checks nothing");
+    if (!commands && !expects) found_.error(node.at, "the step checks nothing");
     if (step.name.empty()) step.name = cat("step ", playbook_.steps.size() + 1);
-    for (const std::string& pattern : expect.output_matches) check_pattern(node, pattern);
     playbook_.steps.push_back(std::move(step));
   }
 
@@ -209,9 +247,12 @@ class Reader {
       found_.error(node.at, "a quote or backslash of the command has no end");
     } else if (words->empty()) {
       found_.error(node.at, "the command is empty");
-    } else if (words->front() != "apr" && words->front() != "apr-pipeline") {
-      found_.error(node.at, cat("the command begins with '", words->front(), "'"),
-                   "playbooks run apr and apr-pipeline, nothing else");
+    } else if (words->front() != "apr" && words->front() != "apr-pipeline" &&
+               std::ranges::find(allowed_, words->front()) == allowed_.end()) {
+      found_.error(
+          node.at, cat("the command begins with '", words->front(), "'"),
+          cat("playbooks run apr and apr-pipeline, nothing else unless it is named: --allow ",
+              words->front()));
     } else {
       step.command = *words;
     }
@@ -238,27 +279,32 @@ class Reader {
     return code;
   }
 
-  void check_pattern(const YamlNode& node, const std::string& pattern) {
-    try {
-      const std::regex compiled(pattern);
-    } catch (const std::regex_error& error) {
-      found_.error(node.at,
-                   cat("output_matches '", pattern, "' is no regular expression: ", error.what()));
+  void check_patterns(const YamlNode& node) {
+    const std::span<const YamlNode> items = node.kind == YamlNode::Kind::list
+                                                ? std::span<const YamlNode>(node.items)
+                                                : std::span<const YamlNode>(&node, 1);
+    for (const YamlNode& item : items) {
+      const std::string mistake = pattern_mistake(item.text);
+      if (mistake.empty()) continue;
+      found_.error(item.at,
+                   cat("output_matches '", item.text, "' is no regular expression: ", mistake));
     }
   }
 
   Playbook& playbook_;
   Diagnostics& found_;
+  std::span<const std::string> allowed_;
 };
 
 }  // namespace
 
-Result<Playbook> read_playbook(const std::string& file, pipeline::Diagnostics& found) {
+Result<Playbook> read_playbook(const std::string& file, pipeline::Diagnostics& found,
+                               std::span<const std::string> allowed) {
   APR_ASSIGN(const std::string text, read_file(file, kMaxFileBytes));
   APR_ASSIGN(const YamlNode root, pipeline::parse_yaml(text, file));
   Playbook playbook;
   playbook.file = file;
-  Reader(playbook, found).read(root);
+  Reader(playbook, found, allowed).read(root);
   return playbook;
 }
 

@@ -13,13 +13,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <regex>
 #include <utility>
 
 #include "core/base/cat.h"
 #include "core/platform/clock.h"
 #include "core/platform/file.h"
 #include "orchestrator/cli/format.h"
+#include "orchestrator/playbook/pattern.h"
 #include "orchestrator/playbook/playbook.h"
 #include "orchestrator/process/descriptor.h"
 #include "orchestrator/process/fresh_folder.h"
@@ -30,7 +30,6 @@ namespace apr::playbook {
 namespace {
 
 constexpr std::size_t kMaxOutputBytes = std::size_t{16} << 20;
-constexpr std::size_t kMaxMatchedBytes = std::size_t{256} << 10;  // std::regex recurses
 
 Error system_error(std::string_view what) {
   return make_error(ErrorCode::io, cat(what, ": ", std::strerror(errno)), "playbook");
@@ -88,6 +87,8 @@ class Child {
  private:
   Status start(const Step& step, const std::string& program, const std::string& folder,
                const std::array<int, 3>& descriptors) {
+    const std::string inside = step.folder.empty() ? folder : join_path(folder, step.folder);
+    APR_TRY(make_folders(inside));
     std::vector<std::string> words = step.command;
     std::vector<std::string> variables = environment_for(step, folder);
     const auto arguments = pointers_to(words);
@@ -99,11 +100,11 @@ class Child {
     for (int i = 0; i < 3; ++i) {
       ::posix_spawn_file_actions_adddup2(&actions, descriptors[static_cast<std::size_t>(i)], i);
     }
-    ::posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
+    ::posix_spawn_file_actions_addchdir_np(&actions, inside.c_str());
     ::posix_spawnattr_setpgroup(&attributes, 0);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
-    const int failed = ::posix_spawn(&process_, program.c_str(), &actions, &attributes,
-                                     arguments.data(), environment.data());
+    const int failed = ::posix_spawnp(&process_, program.c_str(), &actions, &attributes,
+                                      arguments.data(), environment.data());
     ::posix_spawn_file_actions_destroy(&actions);
     ::posix_spawnattr_destroy(&attributes);
     if (failed == 0) return {};
@@ -180,11 +181,9 @@ std::string problem_of(const Expectations& expect, const StepResult& result) {
     }
   }
   for (const std::string& pattern : expect.output_matches) {
-    if (result.output.size() > kMaxMatchedBytes) {
-      return cat("the output has ", human_bytes(result.output.size()),
-                 ", too much for a regular expression");
-    }
-    if (!std::regex_search(result.output, std::regex(pattern))) {
+    const auto found = pattern_found(pattern, result.output);
+    if (!found) return cat("output_matches '", pattern, "': ", found.error().message);
+    if (!*found) {
       return cat("the output does not match '", pattern, "'");
     }
   }
@@ -209,7 +208,9 @@ std::string joined(const std::vector<std::string>& words) {
 
 Status prepare(const Playbook& playbook, const RunOptions& options, const std::string& folder) {
   for (const auto& [name, content] : playbook.files) {
-    APR_ASSIGN(AtomicFile file, AtomicFile::create(join_path(folder, name), false));
+    const std::string path = join_path(folder, name);
+    APR_TRY(make_folders(parent_path(path)));
+    APR_ASSIGN(AtomicFile file, AtomicFile::create(path, false));
     APR_TRY(file.write(content));
     APR_TRY(file.commit());
   }
@@ -229,7 +230,7 @@ Status prepare(const Playbook& playbook, const RunOptions& options, const std::s
 Result<PlaybookResult> run_playbook(const Playbook& playbook, const RunOptions& options) {
   APR_ASSIGN(const FreshFolder folder, FreshFolder::create("apr-playbook"));
   APR_TRY(prepare(playbook, options, folder.path()));
-  PlaybookResult result{playbook.file, playbook.name, playbook.category, true, 0, {}};
+  PlaybookResult result{playbook.file, playbook.name, playbook.category, true, 0, {}, {}};
   for (const Step& step : playbook.steps) {
     StepResult done;
     if (!result.steps.empty()) done = result.steps.back();
@@ -237,7 +238,9 @@ Result<PlaybookResult> run_playbook(const Playbook& playbook, const RunOptions& 
     if (!step.command.empty()) {
       const double left = playbook.timeout_seconds - result.seconds;
       const double timeout = std::min(step.timeout_seconds, left);
-      const std::string program = join_path(options.programs, step.command.front());
+      const std::string& name = step.command.front();
+      const bool own = name == "apr" || name == "apr-pipeline";
+      const std::string program = own ? join_path(options.programs, name) : name;
       APR_ASSIGN(Ended ended, Child().run(step, program, folder.path(), timeout));
       done = {step.name,       joined(step.command), false,        {},
               ended.exit_code, ended.seconds,        ended.output, ended.error_output};
@@ -254,6 +257,9 @@ Result<PlaybookResult> run_playbook(const Playbook& playbook, const RunOptions& 
     result.passed = result.passed && done.passed;
     result.steps.push_back(std::move(done));
     if (!result.passed) break;
+  }
+  for (std::size_t i = result.steps.size(); i < playbook.steps.size(); ++i) {
+    result.not_run.push_back(playbook.steps[i].name);
   }
   return result;
 }

@@ -33,6 +33,15 @@ Param paths_param() {
   return param;
 }
 
+Param allow_param() {
+  Param param;
+  param.name = "allow";
+  param.value_name = "PROGRAM";
+  param.type = ParamType::texts;
+  param.help = "let playbooks run this program, too, as found in $PATH; may be repeated";
+  return param;
+}
+
 /// The playbooks a path names, sorted.
 Result<std::vector<std::string>> playbook_files(const std::string& path) {
   APR_ASSIGN(const FileStatus status, file_status(path));
@@ -59,12 +68,13 @@ struct Loaded {
   std::vector<std::string> mistakes;
 };
 
-Result<Loaded> load_all(const std::string& path) {
+Result<Loaded> load_all(const Values& params) {
+  const std::string& path = params.text("paths");
   APR_ASSIGN(const std::vector<std::string> files, playbook_files(path));
   Loaded loaded;
   for (const std::string& file : files) {
     pipeline::Diagnostics found;
-    auto read = playbook::read_playbook(file, found);
+    auto read = playbook::read_playbook(file, found, params.texts("allow"));
     if (!read) {
       if (read.error().code != ErrorCode::format) return std::move(read).error();
       loaded.mistakes.push_back(read.error().to_string());
@@ -73,7 +83,7 @@ Result<Loaded> load_all(const std::string& path) {
     for (const auto& diagnostic : found.all()) {
       loaded.mistakes.push_back(pipeline::to_string(diagnostic, file));
     }
-    loaded.playbooks.push_back(*std::move(read));
+    if (found.errors() == 0) loaded.playbooks.push_back(*std::move(read));
   }
   return loaded;
 }
@@ -140,6 +150,7 @@ class PlaybookRun final : public Verb {
     info_.params.push_back(std::move(model));
     info_.params.push_back(text_param("category", "NAME", "only playbooks of this category"));
     info_.params.push_back(text_param("junit", "FILE", "write the results as JUnit XML, for CI"));
+    info_.params.push_back(allow_param());
     info_.params.push_back(force_param());
     info_.examples = {
         {"apr probador playbook run tests/playbooks --model tiny.apr", "all of a folder"},
@@ -152,7 +163,7 @@ class PlaybookRun final : public Verb {
 
   Result<Outcome> run(RunContext& context) override {
     const Values& params = context.params;
-    APR_ASSIGN(Loaded loaded, load_all(params.text("paths")));
+    APR_ASSIGN(Loaded loaded, load_all(params));
     if (!loaded.mistakes.empty()) return mistakes_error(loaded);
     playbook::RunOptions options;
     APR_ASSIGN(options.programs, program_folder());
@@ -217,13 +228,16 @@ class PlaybookRun final : public Verb {
     for (const PlaybookResult& result : results) {
       Json steps = Json::array();
       for (const StepResult& step : result.steps) steps.push_back(step_json(step));
+      Json not_run = Json::array();
+      for (const std::string& name : result.not_run) not_run.push_back(name);
       passed += result.passed ? 1 : 0;
       list.push_back(Json::object({{"file", result.file},
                                    {"name", result.name},
                                    {"category", result.category},
                                    {"passed", result.passed},
                                    {"seconds", result.seconds},
-                                   {"steps", std::move(steps)}}));
+                                   {"steps", std::move(steps)},
+                                   {"not_run", std::move(not_run)}}));
     }
     const bool all = passed == results.size();
     return Outcome{.report = Json::object({{"passed", all},
@@ -241,14 +255,15 @@ class PlaybookList final : public Verb {
   PlaybookList() {
     info_.name = "probador playbook list";
     info_.summary = "list playbooks with their categories";
-    info_.params = {paths_param()};
+    info_.params = {paths_param(), allow_param()};
     info_.examples = {{"apr probador playbook list tests/playbooks", "what there is to run"}};
   }
   const VerbInfo& info() const override { return info_; }
 
   Result<Outcome> run(RunContext& context) override {
-    APR_ASSIGN(const Loaded loaded, load_all(context.params.text("paths")));
-    if (!loaded.mistakes.empty()) return mistakes_error(loaded);
+    APR_ASSIGN(const Loaded loaded, load_all(context.params));
+    Json mistakes = Json::array();
+    for (const std::string& mistake : loaded.mistakes) mistakes.push_back(mistake);
     Json list = Json::array();
     for (const Playbook& entry : loaded.playbooks) {
       list.push_back(Json::object({{"file", entry.file},
@@ -256,7 +271,10 @@ class PlaybookList final : public Verb {
                                    {"category", entry.category},
                                    {"steps", std::uint64_t{entry.steps.size()}}}));
     }
-    return Outcome{.report = Json::object({{"playbooks", std::move(list)}})};
+    const bool sound = loaded.mistakes.empty();
+    return Outcome{
+        .report = Json::object({{"playbooks", std::move(list)}, {"mistakes", std::move(mistakes)}}),
+        .exit_code = sound ? 0 : exit_code(ErrorCode::validation)};
   }
 
   void print(const Json& report, std::ostream& out, bool terminal) const override {
@@ -269,6 +287,9 @@ class PlaybookList final : public Verb {
                  cat(entry["steps"].as_integer()), printable(entry["file"].as_string())});
     }
     out << table.to_string(Style{terminal});
+    for (const Json& mistake : report["mistakes"].as_array()) {
+      out << Style{terminal}.red("✗") << " " << printable(mistake.as_string()) << "\n";
+    }
   }
 
  private:
@@ -280,13 +301,13 @@ class PlaybookValidate final : public Verb {
   PlaybookValidate() {
     info_.name = "probador playbook validate";
     info_.summary = "check playbooks without running them";
-    info_.params = {paths_param()};
+    info_.params = {paths_param(), allow_param()};
     info_.examples = {{"apr probador playbook validate tests/playbooks", "places of all mistakes"}};
   }
   const VerbInfo& info() const override { return info_; }
 
   Result<Outcome> run(RunContext& context) override {
-    APR_ASSIGN(const Loaded loaded, load_all(context.params.text("paths")));
+    APR_ASSIGN(const Loaded loaded, load_all(context.params));
     Json mistakes = Json::array();
     for (const std::string& mistake : loaded.mistakes) mistakes.push_back(mistake);
     const bool valid = loaded.mistakes.empty();
@@ -347,7 +368,7 @@ class PlaybookCreate final : public Verb {
     info_.summary = "write a first playbook, with comments";
     Param file = text_param("output", "FILE", "where to write it");
     file.role = ParamRole::output;
-    file.required = true;
+    file.fallback = Json("playbook.yaml");
     file.position = 0;
     file.letter = 'o';
     info_.params = {std::move(file), force_param()};

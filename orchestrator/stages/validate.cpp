@@ -355,7 +355,7 @@ class Validate final : public Stage {
     const auto warnings = static_cast<std::uint64_t>(report["warnings"].as_integer());
     out << "\n";
     if (report["passed"].as_boolean()) {
-      out << style.green("Valid") << (warnings > 0 ? cat(", ", plural(warnings, "warning")) : "")
+      out << style.green("VALID") << (warnings > 0 ? cat(", ", plural(warnings, "warning")) : "")
           << ".\n";
     } else {
       out << style.red("Not valid") << ": " << plural(failed, "failed check")

@@ -79,12 +79,94 @@ def test_mistakes_have_places(t):
                        (step(["expect_exit: 300"]), "0 to 255"), (step(['output_matches: "("']), "regular expression"),
                        ("name: x\nsteps:\n  - action: assert\n    output_contains: a\n", "first step"),
                        ("name: x\nrunner: wasm\nsteps:\n  - command: apr\n", "runner 'wasm'"),
-                       ("name: x\nfiles: {../up: y}\nsteps:\n  - command: apr\n", "plain name"), ("name: [", "p.yaml")]:
+                       ("name: x\nfiles: {../up: y}\nsteps:\n  - command: apr\n", "plain name"),
+                       ("name: x\nfiles: {/up: y}\nsteps:\n  - command: apr\n", "plain name"),
+                       (step(["folder: ../x"]), "leaves"), (step(['expect_output: ""']), "could never fail"),
+                       (step(["max_seconds: 0"]), "more than 0"), (step(["output_matches: [a, 'b**']"]), "p.yaml:4:25"), ("name: [", "p.yaml")]:
         name = write(t, text)
         report = t.json("probador", "playbook", "validate", name, code=5)
         t.contains("\n".join(report["mistakes"]), says)
         t.fails(4, "probador", "playbook", "run", name)
     t.fails(3, "probador", "playbook", "run", "nowhere", says="nowhere", hint="create")
+
+
+def test_a_playbook_as_people_write_them(t):
+    """Multi-line patterns, any case, folders, variables, limits in plain seconds."""
+    t.tiny()
+    text = """\
+name: "A chat, as in the product's plan"
+description: "Complete chat session with model loading and generation"
+timeout: 60s
+runner: cli
+files: {in/a question.txt: "What is 2+2?"}
+steps:
+  - name: "Validate Model"
+    action: run
+    command: "apr validate model.apr"
+    expect_exit: 0
+    expect_output: "VALID"
+  - name: "Run Chat Generation"
+    action: run
+    command: "apr chat model.apr --max-tokens 50"
+    stdin: "What is 2+2?"
+    timeout: 30s
+    expect_exit: 0
+  - name: "Verify Response"
+    action: assert
+    output_not_empty: true
+  - name: "Verify Inspect Mode"
+    action: run
+    command: "apr chat model.apr --inspect --max-tokens 10"
+    stdin: "Hello"
+    expect_output: "tok/s"
+  - name: "Lines, in any case"
+    command: apr --help
+    output_matches: ["(?i)^USAGE: ", "(?<=VERB )--help"]
+    max_seconds: 30
+  - name: "In a folder of its own"
+    command: apr inspect ../model.apr
+    folder: in
+    env: {NO_COLOR: "1"}
+"""
+    t.ok("probador", "playbook", "run", write(t, text), "--model", "tiny.apr")
+
+
+def test_a_pattern_without_end_is_given_up(t):
+    text = "name: x\nsteps:\n  - command: apr --help\n    output_matches: '(\\w*\\s*)*\\x01$'\n"
+    report = t.json("probador", "playbook", "run", write(t, text), code=5)
+    t.contains(report["playbooks"][0]["steps"][0]["problem"], "too long")
+
+
+def test_other_programs_only_where_allowed(t):
+    name = write(t, 'name: x\nsteps:\n  - command: echo hi\n    output_matches: "^hi$"\n')
+    t.fails(4, "probador", "playbook", "run", name, says="begins with 'echo'")
+    t.equal(len(t.json("probador", "playbook", "validate", name, code=5)["mistakes"]), 1)
+    t.ok("probador", "playbook", "run", name, "--allow", "echo")
+    t.fails(7, "probador", "playbook", "run", write(t, "name: x\nsteps:\n  - command: no-such-program\n"), "--allow",
+            "no-such-program", says="no-such-program")
+
+
+def test_steps_after_a_failure_are_reported_as_skipped(t):
+    text = step(["expect_exit: 3"]) + "  - name: never\n    command: apr --version\n"
+    report = t.json("probador", "playbook", "run", write(t, text), "--junit", "j.xml", code=5)
+    t.equal(report["playbooks"][0]["not_run"], ["never"])
+    suite = xml.parse(t.folder / "j.xml").getroot()[0]
+    t.equal((suite.get("tests"), suite.get("failures"), suite.get("skipped")), ("2", "1", "1"))
+    t.equal([child.tag for case in suite for child in case], ["failure", "skipped"])
+
+
+def test_a_broken_one_hides_no_others(t):
+    t.path("many").mkdir()
+    write(t, step([]), "many/a.yaml")
+    write(t, "name: b\n", "many/b.yaml")
+    listed = t.json("probador", "playbook", "list", "many", code=5)
+    t.equal([entry["name"] for entry in listed["playbooks"]], ["x"])
+    t.contains(listed["mistakes"][0], "b.yaml:1:1", "no steps")
+
+
+def test_create_needs_no_name(t):
+    t.ok("probador", "playbook", "create")
+    t.ok("probador", "playbook", "validate", "playbook.yaml")
 
 
 framework.main(globals())

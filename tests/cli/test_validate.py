@@ -22,7 +22,7 @@ def test_bundled_model_passes(t):
 def test_output_for_people(t):
     t.tiny()
     text = t.ok("validate", "tiny.apr", "--quality").out
-    t.contains(text, "✓ values", "Quality: ", "/100", "Valid")
+    t.contains(text, "✓ values", "Quality: ", "/100", "VALID")
 
 
 def test_quantized_models_pass(t):

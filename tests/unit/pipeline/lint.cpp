@@ -72,8 +72,6 @@ TEST_CASE("How a stage is run is checked") {
           .empty());
   CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {max: 2}}\n")) ==
         Lines{"6:44 'retry' of stage 'b' lacks 'count' | how often to try again: count: 2",
-              "6:44 'retry' of stage 'b' lacks 'after' | name the failures that may pass by "
-              "themselves: after: [timeout, io, network, load, inference, generic]",
               "6:45 unknown key 'max' in 'retry' of stage 'b' | known keys: count, delay, after"});
   CHECK(errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 99, after: [oi, "
                        "validation]}}\n")) ==
@@ -205,7 +203,7 @@ TEST_CASE("Variables and secrets are named before they are used") {
               "the environment"});
   CHECK(errors("secrets: [KEY]\n" +
                after_a("  b: {uses: write, with: {text: x}, when: secrets.KEY == 'a'}\n"))[0] ==
-        "7:43 a secret cannot be used here | only under 'with:' of a stage");
+        "7:43 a secret cannot be used here | only under 'with:' of a stage, and not in a path");
 }
 
 TEST_CASE("Tables of the report are checked") {
