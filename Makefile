@@ -1,6 +1,6 @@
 # A thin front for CMake and CTest: see docs/development.md. The product is built in build/release.
 .DEFAULT_GOAL := build
-.PHONY: build north-star-demo north-star-real test asan tsan bench lint format install coverage clean-room clean help
+.PHONY: build north-star-demo north-star-real playbooks test asan tsan bench lint format install coverage clean-room clean help
 
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
@@ -42,6 +42,11 @@ coverage: ## line coverage of the tests, as text and HTML in build/coverage/repo
 	@scripts/install-packages build test coverage
 	@scripts/build coverage all
 	@scripts/coverage
+
+playbooks: build ## scripted sessions with the bundled model: CATEGORY=error-handling for some of them
+	@build/release/bin/apr import golden/apr-tiny-chat -o build/playbooks-model.apr --force --quiet >/dev/null
+	@build/release/bin/apr probador playbook run tests/playbooks --model build/playbooks-model.apr \
+	  --junit build/playbooks.xml --force $(if $(CATEGORY),--category $(CATEGORY))
 
 bench: ## the benchmarks
 	@scripts/install-packages build bench

@@ -41,6 +41,7 @@ struct Axis {
       step = power * factor;
       if (step >= rough) break;
     }
+    high = std::max(high, std::ceil(most / step) * step);
     for (double tick = std::ceil(low / step) * step; tick <= high && ticks.size() < 12;
          tick += step) {
       ticks.push_back(std::abs(tick) < step * 1e-9 ? 0 : tick);

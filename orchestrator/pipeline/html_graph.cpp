@@ -55,11 +55,14 @@ class Graph {
     for (const Node& node : nodes_) width = std::max(width, node.x + node.width() / 2);
     width += 8;
     const double height = static_cast<double>(layers_.size()) * (kHeight + kGapY) - kGapY + 16;
-    std::string out =
-        cat("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", fixed(width, 0), " ",
-            fixed(height, 0), "\" width=\"", fixed(width, 0), "\" height=\"", fixed(height, 0),
-            "\" style=\"min-width:", fixed(std::min(width, widest() > 3 ? 760.0 : 440.0), 0),
-            "px\" role=\"img\" aria-label=\"graph of the stages\">");
+    std::string out = cat("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ",
+                          fixed(width, 0), " ", fixed(height, 0), "\" width=\"", fixed(width, 0),
+                          "\" height=\"", fixed(height, 0), "\" style=\"min-width:",
+                          fixed(std::min(width, widest() > 3    ? 760.0
+                                                : widest() == 3 ? 440.0
+                                                                : 320.0),
+                                0),
+                          "px\" role=\"img\" aria-label=\"graph of the stages\">");
     for (const Node& node : nodes_) {
       if (node.stage >= 0) out += edges_from(node);
     }

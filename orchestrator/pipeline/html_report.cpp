@@ -235,7 +235,8 @@ class Page {
       }
     }
     if (rows.empty()) return {};
-    return cat("<h2>Gates</h2><div class=\"card scroll\"><table>", rows, "</table></div>");
+    return cat("<h2>Gates</h2><div class=\"card scroll\"><table class=\"gates\">", rows,
+               "</table></div>");
   }
 
   std::string stage_list() const {

@@ -5,10 +5,10 @@ namespace apr::pipeline {
 const std::string_view kReportStyle = R"(
 :root{--bg:#f6f7f9;--card:#fff;--ink:#1b2330;--soft:#5b6676;--line:#dfe4ea;--good:#16803c;--goodbg:#e3f5e9;
 --bad:#c0262d;--badbg:#fde8e8;--warn:#9a6200;--warnbg:#fdf0d5;--calm:#2c5fb8;--calmbg:#e5edfb;--mute:#7a8494;
---mutebg:#eceff3;--code:#f1f3f6}
+--mutebg:#eceff3;--code:#f1f3f6;--shade:#1b233033}
 @media(prefers-color-scheme:dark){:root{--bg:#12161c;--card:#1a2029;--ink:#e6eaf0;--soft:#9aa6b6;--line:#2b3441;
 --good:#5fd08a;--goodbg:#17331f;--bad:#ff8a8a;--badbg:#3d1d20;--warn:#f0bd5f;--warnbg:#372b12;--calm:#8db4ff;
---calmbg:#1b2a48;--mute:#8d98a8;--mutebg:#262e39;--code:#232b36}}
+--calmbg:#1b2a48;--mute:#8d98a8;--mutebg:#262e39;--code:#232b36;--shade:#000000a0}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
 body{margin:0;background:var(--bg);color:var(--ink);font:15px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,
@@ -31,6 +31,11 @@ p{margin:4px 0}
 .mute{color:var(--mute);background:var(--mutebg)}
 .scroll{overflow-x:auto;-webkit-overflow-scrolling:touch}
 .chart{overflow-x:auto;margin-top:12px}
+.scroll,.chart{background:linear-gradient(90deg,var(--card) 40%,transparent) 0/36px 100% no-repeat local,
+linear-gradient(270deg,var(--card) 40%,transparent) 100%/36px 100% no-repeat local,
+linear-gradient(90deg,var(--shade),transparent) 0/14px 100% no-repeat scroll,
+linear-gradient(270deg,var(--shade),transparent) 100%/14px 100% no-repeat scroll,var(--card)}
+.gates td:first-child{width:1%}.gates td:nth-child(2){width:24%}
 .graph svg,.chart svg{display:block;margin:0 auto;height:auto;max-width:100%}
 table{border-collapse:collapse;width:100%;font-size:14px}
 th,td{text-align:left;padding:7px 10px;border-bottom:1px solid var(--line);vertical-align:top}

@@ -152,7 +152,7 @@ def test_schema(t):
     for old, new in [("uses: validate@1", "uses: validat"), ("quality: true", "quality: maybe"),
                      ("quantize: int8", "quantise: int8"), ("kind: Pipeline", "kind: Pipe"),
                      ("- size: {max:", "- size: {maximum:"), ("stages:", "stagez:"),
-                     ("    type: bytes", "    type: octets"), ("needs: validate", "retry: {count: 2}")]:
+                     ("    type: bytes", "    type: octets"), ("needs: validate", "retry: {after: [io]}")]:
         t.check(old in text, f"{old!r} is not there")
         broken = yaml.safe_load(text.replace(old, new, 1))
         t.check(not judge.is_valid(broken), f"the schema accepts {new!r}")
