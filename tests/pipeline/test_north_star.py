@@ -54,7 +54,7 @@ def test_the_whole_way(t):
     t.contains(chat["printed"], "4")
     again = t.ok("run", path)
     t.contains(again.out, "7 cached", "│ 4", "✓ gate golden-trace", "✓ gate kld")
-    t.contains(t.ok("plan", path).out, "7 cached, 0 to run", "golden-trace: reference", "kld: parent")
+    t.contains(t.ok("plan", path).out, "7 cached, 0 to run", "golden-trace: every node agrees", "kld: mean_kld")
 
 
 def test_the_hub_is_not_there_yet(t):
