@@ -120,9 +120,9 @@ std::vector<VerbInfo> make_commands() {
       "(parameter, input, plugin, apr itself). Stages behind one that has to run first cannot be "
       "decided yet and say so. Nothing is run and nothing is written.";
   plan.params = {file_param(), set_param(), state_param()};
-  plan.examples = {
-      {"apr-pipeline plan pipelines/north-star.yaml", "what is left to do?"},
-      {"apr-pipeline plan pipelines/north-star.yaml --set int4_ratio=1.01", "what would that change?"}};
+  plan.examples = {{"apr-pipeline plan pipelines/north-star.yaml", "what is left to do?"},
+                   {"apr-pipeline plan pipelines/north-star.yaml --set int4_ratio=1.01",
+                    "what would that change?"}};
 
   VerbInfo run;
   run.name = "run";
