@@ -40,7 +40,8 @@ class ModelDiff {
     if (options_.filter.empty()) {
       if (a_.format() == b_.format()) {
         fields("metadata", a_.metadata(), b_.metadata(), [](std::string_view) { return true; });
-        history();
+        // A folder's only step is that it was read just now.
+        if (a_.format() == "apr") history();
       }
       files();
     }
