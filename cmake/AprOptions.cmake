@@ -50,7 +50,7 @@ if(APR_SANITIZE)
   target_link_options(apr_flags INTERFACE -fsanitize=${APR_SANITIZE})
 endif()
 if(APR_COVERAGE)
-  target_compile_options(apr_flags INTERFACE --coverage)
+  target_compile_options(apr_flags INTERFACE --coverage -fprofile-update=atomic)
   target_link_options(apr_flags INTERFACE --coverage)
 endif()
 

@@ -58,7 +58,7 @@ class Test:
         environment.update(env or {})
         done = subprocess.run([PROGRAM, *map(str, words)], cwd=self.folder, env=environment,
                               input=stdin.encode() if isinstance(stdin, str) else stdin,
-                              stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+                              stdout=stdout or subprocess.PIPE, stderr=subprocess.PIPE, timeout=600)
         run = Run(words, done.returncode, (done.stdout or b"").decode("utf-8", "replace"),
                   done.stderr.decode("utf-8", "replace"))
         if code is not None and run.code != code:
