@@ -74,14 +74,17 @@ std::vector<TokenId> breakers(const Tokenizer& tokenizer, const std::vector<std:
   return ids;
 }
 
-/// A setting that shapes a draw says nothing where nothing is drawn.
-Status check_greedy(const SamplerOptions& options) {
+/// A setting that shapes a draw says nothing where nothing is drawn. Whoever asks for temperature 0
+/// by name knows that the likeliest token is taken, and top-k, top-p and min-p never remove it;
+/// whoever does not surely wants a draw.
+Status check_greedy(const SamplerOptions& options, bool asked_for) {
   if (options.temperature != 0) return {};
-  const char* idle = options.top_k > 0       ? "--top-k"
+  const char* idle = options.mirostat > 0    ? "--mirostat"
                      : options.typical_p < 1 ? "--typical-p"
+                     : asked_for             ? nullptr
+                     : options.top_k > 0     ? "--top-k"
                      : options.top_p < 1     ? "--top-p"
                      : options.min_p > 0     ? "--min-p"
-                     : options.mirostat > 0  ? "--mirostat"
                                              : nullptr;
   if (idle == nullptr) return {};
   return make_error(ErrorCode::usage,
@@ -168,7 +171,7 @@ Result<SamplerOptions> sampling_options(const Values& params, const Model& model
   options.seed = static_cast<std::uint64_t>(params.integer("seed"));
   APR_ASSIGN(options.logit_bias, biases(params.texts("logit-bias"), model.facts().vocab_size));
   APR_TRY(Sampler::create(options));
-  APR_TRY(check_greedy(options));
+  APR_TRY(check_greedy(options, params.has("temperature")));
   std::vector<std::string> texts = params.texts("dry-breaker");
   if (options.dry_multiplier == 0) {
     if (texts.empty()) return options;

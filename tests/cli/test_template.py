@@ -150,8 +150,11 @@ def test_sampling_settings_reach_the_sampler(t):
     dry = ["--dry-multiplier", "50", "--dry-allowed-length", "1"]
     t.check(t.ok(*greedy).out != t.ok(*greedy, *dry).out, "DRY changes nothing")
     t.equal(t.ok(*greedy).out, t.ok(*greedy, *dry, "--dry-breaker", " ").out, "a breaker in every word")
-    for more, says in {("--min-p", "0.1"): "--min-p does nothing", ("--mirostat", "3"): "--mirostat does nothing",
-                       ("--logit-bias", "x"): "ID=VALUE", ("--logit-bias", "5000=1"): "0 to 2047",
+    for cut in [["--top-k", "40"], ["--top-p", "0.9"], ["--min-p", "0.1"]]:
+        t.equal(t.ok(*ask, "--temperature", "0", *cut).out, "4\n", "no cut removes the likeliest token")
+    for more, says in {("--min-p", "0.1"): "--min-p does nothing",
+                       ("--temperature", "0", "--typical-p", "0.5"): "--typical-p does nothing", 
+                       ("--mirostat", "3"): "--mirostat does nothing", ("--logit-bias", "x"): "ID=VALUE", ("--logit-bias", "5000=1"): "0 to 2047",
                        ("--logit-bias", "5=1,5=2"): "two logit biases", ("--logit-bias", "5=1000"): "-100 to 100",
                        ("--temperature", "1", "--mirostat", "3", "--top-k", "3"): "stands in for",
                        ("--dry-breaker", "x"): "--dry-multiplier",
