@@ -101,8 +101,9 @@ void add_sampling_params(std::vector<Param>& params) {
     param.section = section;
     params.push_back(std::move(param));
   };
-  add(number_param("temperature", number, Json(0.0), 0, kNoLimit,
-                   "0 always takes the likeliest token; higher is more varied"));
+  // No fallback: check_greedy() tells a 0 that was asked for from none.
+  add(number_param("temperature", number, Json(), 0, kNoLimit,
+                   "higher is more varied; 0, the default, always takes the likeliest token"));
   add(number_param("seed", integer, Json(0), 0, kNoLimit,
                    "of the random numbers; the same seed gives the same answer"));
   section = "Sampling: docs/sampling.md has the order of the steps";
