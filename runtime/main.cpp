@@ -74,7 +74,8 @@ struct Options {
 };
 
 Error usage(std::string message) {
-  return make_error(ErrorCode::usage, std::move(message), {}, "see apr-runtime --help");
+  return make_error(ErrorCode::usage, std::move(message), {},
+                    "see `apr-runtime --help`; for example: apr-runtime tiny.apr \"What is 2+2?\"");
 }
 
 template <typename Number>
@@ -142,7 +143,9 @@ Result<Options> parse_options(std::span<char*> arguments) {
     }
   }
   if (!options.help && !options.version && options.words.size() != 2) {
-    return usage(cat("wanted MODEL and PROMPT, got ", options.words.size(), " words"));
+    return usage(options.words.size() > 2
+                     ? "more than MODEL and PROMPT; a PROMPT with spaces needs quotes"
+                     : "wants MODEL and PROMPT");
   }
   return options;
 }
@@ -214,7 +217,9 @@ Status answer(const Options& options) {
 }
 
 int fail(const Error& error) {
-  std::fprintf(stderr, "apr-runtime: %s\n", error.to_string().c_str());
+  const std::string where = error.context.empty() ? "" : cat(error.context, ": ");
+  std::fprintf(stderr, "apr-runtime: error: %s%s\n", where.c_str(), error.message.c_str());
+  if (!error.hint.empty()) std::fprintf(stderr, "  hint: %s\n", error.hint.c_str());
   return exit_code(error.code);
 }
 

@@ -93,6 +93,15 @@ std::string see_help(const VerbInfo& verb) {
   return cat("see `apr ", verb.name, " --help`");
 }
 
+/// More words than the verb takes. Most often that is a text without quotes.
+std::string left_over_hint(const VerbInfo& verb, const std::vector<const Param*>& positionals) {
+  const bool takes_text = !positionals.empty() && positionals.back()->type == ParamType::text &&
+                          positionals.back()->role == ParamRole::plain;
+  return takes_text && positionals.size() > 1 ? cat("a ", value_name(*positionals.back()),
+                                                    " with spaces needs quotes; ", see_help(verb))
+                                              : see_help(verb);
+}
+
 /// The word as the user wrote it, without an adjacent value: "--type=q8" -> "--type".
 std::string option_word(const std::string& token) {
   return token.starts_with("--") ? token.substr(0, token.find('=')) : token.substr(0, 2);
@@ -148,7 +157,9 @@ Error in_cli_words(Error error, const VerbInfo& verb, const std::vector<const Pa
     error.message = param->position >= 0
                         ? cat("apr ", verb.name, " needs ", name, ": ", param->help)
                         : cat("apr ", verb.name, " needs ", spelled(*param), ": ", param->help);
-    error.hint = see_help(verb);
+    error.hint = verb.examples.empty()
+                     ? see_help(verb)
+                     : cat(see_help(verb), "; for example: ", verb.examples.front().command);
   } else {
     error.message = cat(name, " ", error.message);
   }
@@ -285,7 +296,7 @@ Result<ParsedCommand> parse_command(const VerbInfo& verb, std::span<const std::s
       const std::string word = option.value.empty() ? "" : option.value.front();
       if (next_position == positionals.size()) {
         return usage(cat("apr ", verb.name, " does not know what to do with '", word, "'"),
-                     see_help(verb));
+                     left_over_hint(verb, positionals));
       }
       param = positionals[next_position];
       if (param->type != ParamType::texts) ++next_position;

@@ -45,7 +45,7 @@ VerbInfo describe() {
       "answerKey). A choice is worth the log probability of its text after the question; "
       "acc_norm divides it by the choice's length in characters.";
   info.params.push_back(model_param());
-  Param dataset = text_param("dataset", "TEXT", "a file of UTF-8 text, or wikitext-2");
+  Param dataset = text_param("dataset", "FILE", "a file of UTF-8 text, or wikitext-2");
   dataset.role = ParamRole::input;
   dataset.aliases = {"text"};
   info.params.push_back(std::move(dataset));

@@ -9,7 +9,7 @@ namespace apr {
 
 /// The model a verb works on: its first argument.
 inline Param model_param(
-    std::string help = "the model: an .apr file, a safetensors file or a folder") {
+    std::string help = "an .apr file, a .safetensors file or a checkpoint's folder") {
   Param param;
   param.name = "model";
   param.help = std::move(help);

@@ -236,12 +236,16 @@ def make(folder, project, build):
         apr('trace', 'tiny.apr', '--prompt', 'Hello', '--export', name)
     apr('canary', 'create', 'tiny.apr', '-o', 'canary.json')
     (folder / 'lines.txt').write_text('A cat sleeps.\nA dog sleeps.\n\nTaxes are due.\n')
+    wikitext = folder / 'datasets' / 'wikitext-2'
+    wikitext.mkdir(parents=True)
+    (wikitext / 'wiki.valid.raw').write_text(' = A title = \n\n A valley is a low place between hills . \n' * 4)
     (folder / 'questions.jsonl').write_text(''.join(
         json.dumps({'query': f'What is {a}+{b}?', 'choices': [str(a + b), 'Paris'], 'gold': 0}) + '\n'
         for a, b in [(2, 2), (1, 2)]))
 
     write_bert(folder / 'bert')
     apr('import', 'bert', '-o', 'bert.apr')
+    (folder / 'all-MiniLM-L6-v2').symlink_to('bert')
     write_whisper(folder / 'whisper')
     apr('import', 'whisper', '-o', 'whisper.apr')
     write_wav(folder / 'talk.wav', tone())

@@ -7,8 +7,9 @@ Fenced blocks are told apart by their first line:
                       a line may be the middle of one
   ```cpp FILE         the content of FILE (any language followed by a file name)
 
-Other blocks are for reading only. In the folder are golden/ and pipelines/ of the project; the built programs
-are in PATH, and $APR_PREFIX is a folder where apr is installed (made when a document asks for it).
+Other blocks are for reading only; blocks_test.py holds the list of commands among them. README.md begins with golden/ and
+pipelines/ of the project, the other documents with all the files that examples name. The built programs are in PATH,
+and $APR_PREFIX is a folder where apr is installed (made when a document asks for it).
 
 usage: run_document.py DOCUMENT PROJECT_FOLDER BUILD_FOLDER
 """
@@ -18,6 +19,8 @@ import re
 import subprocess
 import sys
 import tempfile
+
+import example_folder
 
 BLOCK = re.compile(r'^```([^\n]*)\n(.*?)^```$', re.M | re.S)
 
@@ -43,16 +46,19 @@ def check_output(place, shown, output):
 
 
 def main():
-    document, project, build = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+    document, project, build = sys.argv[1], pathlib.Path(sys.argv[2]).resolve(), pathlib.Path(sys.argv[3]).resolve()
     text = (project / document).read_text(encoding='utf-8')
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name).resolve()
         work = folder / 'work'
         work.mkdir()
-        for shared in ('golden', 'pipelines'):  # copies: pipelines write beside themselves
-            subprocess.run(['cp', '-r', project / shared, work / shared], check=True)
+        if document == 'README.md':
+            for shared in ('golden', 'pipelines'):  # copies: pipelines write beside themselves
+                subprocess.run(['cp', '-r', project / shared, work / shared], check=True)
+        else:
+            example_folder.make(work, project, build)
         environment = {'PATH': f'{build}/bin:{os.environ["PATH"]}', 'HOME': str(folder), 'COLUMNS': '100',
-                       'LC_ALL': 'C.UTF-8', 'CXX': os.environ.get('CXX', 'g++')}
+                       'LC_ALL': 'C.UTF-8', 'APR_DATASETS': str(work / 'datasets'), 'CXX': os.environ.get('CXX', 'g++')}
         if 'APR_PREFIX' in text:
             environment['APR_PREFIX'] = str(folder / 'prefix')
             subprocess.run(['cmake', '--install', build, '--prefix', folder / 'prefix'],

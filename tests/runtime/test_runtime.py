@@ -130,7 +130,7 @@ class Runtime(unittest.TestCase):
                     self.assertEqual(done.returncode, code, done.stderr)
                     self.assertIn(text, done.stderr)
                     self.assertEqual(done.stdout, '')
-                    self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+                    self.assertRegex(done.stderr, r'^apr-runtime: error: [^\n]+\n(  hint: [^\n]+\n)?$')
 
     def test_a_full_disk_is_an_error(self):
         with open('/dev/full', 'w', encoding='utf-8') as full:
