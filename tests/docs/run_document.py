@@ -48,8 +48,8 @@ def check_output(place, shown, output):
 def main():
     document, project, build = sys.argv[1], pathlib.Path(sys.argv[2]).resolve(), pathlib.Path(sys.argv[3]).resolve()
     text = (project / document).read_text(encoding='utf-8')
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name).resolve()
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = pathlib.Path(folder_name).resolve()
         work = folder / 'work'
         work.mkdir()
         if document == 'README.md':
@@ -57,6 +57,8 @@ def main():
                 subprocess.run(['cp', '-r', project / shared, work / shared], check=True)
         else:
             example_folder.make(work, project, build)
+            for name in re.findall(r'^apr .* -o (\S+)', text, re.M):  # what the document makes itself
+                (work / name).unlink(missing_ok=True)
         environment = {'PATH': f'{build}/bin:{os.environ["PATH"]}', 'HOME': str(folder), 'COLUMNS': '100',
                        'LC_ALL': 'C.UTF-8', 'APR_DATASETS': str(work / 'datasets'), 'CXX': os.environ.get('CXX', 'g++')}
         if 'APR_PREFIX' in text:
