@@ -29,7 +29,7 @@ EXPECTED = {
     'apr convert tiny.apr --quantize int4 -o tiny-int4.apr': r'q4_0.*smaller',
     'apr inspect tiny.apr': r'Architecture\s+qwen2',
     'apr inspect tiny-int4.apr --quantization': r'q4_0',
-    'apr validate tiny.apr': r'Valid\.',
+    'apr validate tiny.apr': r'VALID\.',
     'apr lineage tiny-int4.apr --parent tiny.apr': r'import.*convert',
     'apr eval tiny.apr --dataset golden/apr-tiny-chat/golden/eval.txt': r'Perplexity\s+2\.3',
     'apr run tiny.apr "What is 2+2?"': r'^4$',
