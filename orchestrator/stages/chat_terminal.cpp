@@ -202,6 +202,8 @@ class TerminalInput final : public ChatInput {
     std::fputs(kPasteOn, stdout);
     std::fflush(stdout);
     g_continued = 0;
+    el_set(editor_, EL_PREP_TERM,
+           1);  // el_gets() does so after its prompt: keys in between go lost
     const char* text = el_gets(editor_, &length);
     std::fputs(kPasteOff, stdout);
     std::fflush(stdout);
