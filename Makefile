@@ -6,7 +6,9 @@ JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
 export JOBS
 # Labels of the tests that read strangers' bytes (apr_hostile_tests of tests/CMakeLists.txt).
-HOSTILE := ^(base|formats|package|platform|template|tensor|text|fuzz)$$
+HOSTILE := ^(base|formats|package|platform|speech|template|tensor|text|fuzz)$$
+# Labels of the tests with threads or processes (apr_threaded_tests).
+THREADED := ^(backends|cpu|pipeline|platform|plugin|reference|runtime|team|threads)$$
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
@@ -35,8 +37,8 @@ asan: ## all tests under AddressSanitizer and UndefinedBehaviorSanitizer
 
 tsan: ## the tests with threads under ThreadSanitizer
 	@scripts/install-packages build test
-	@scripts/build tsan all
-	@ctest --test-dir build/tsan --no-tests=error --output-on-failure -j $(JOBS) -L 'team|platform|runtime|backends|cpu|reference|pipeline|plugin'
+	@scripts/build tsan apr_threaded_tests
+	@ctest --test-dir build/tsan --no-tests=error --output-on-failure -j $(JOBS) -L "$(THREADED)"
 
 coverage: ## line coverage of the tests, as text and HTML in build/coverage/report
 	@scripts/install-packages build test coverage

@@ -14,15 +14,11 @@ std::size_t Diagnostics::errors() const {
 }
 
 void Diagnostics::add(Diagnostic diagnostic) {
+  const auto [first, last] = std::ranges::equal_range(list_, diagnostic.at, {}, &Diagnostic::at);
   // What stands once in the file is said once, though a matrix makes many stages of it.
-  const bool said = std::any_of(list_.begin(), list_.end(), [&](const Diagnostic& other) {
-    return other.at == diagnostic.at && other.message == diagnostic.message;
-  });
-  if (said) return;
-  const auto after = std::upper_bound(
-      list_.begin(), list_.end(), diagnostic,
-      [](const Diagnostic& left, const Diagnostic& right) { return left.at < right.at; });
-  list_.insert(after, std::move(diagnostic));
+  const bool said = std::any_of(
+      first, last, [&](const Diagnostic& other) { return other.message == diagnostic.message; });
+  if (!said) list_.insert(last, std::move(diagnostic));
 }
 
 std::string place(std::string_view file, Position at) {

@@ -1,4 +1,6 @@
 // From YAML to stages.
+#include <utility>
+
 #include "orchestrator/pipeline/map_reader.h"
 #include "orchestrator/pipeline/matrix.h"
 
@@ -9,6 +11,13 @@ void read_settings(const YamlNode& map, std::vector<Setting>& settings) {
   for (const YamlMember& member : map.members) {
     settings.push_back({member.key, member.at, member.value});
   }
+}
+
+std::size_t values_in(const YamlNode& node) {
+  std::size_t count = 1;
+  for (const YamlNode& item : node.items) count += values_in(item);
+  for (const YamlMember& member : node.members) count += values_in(member.value);
+  return count;
 }
 
 class StageReader {
@@ -74,9 +83,25 @@ class StageReader {
     if (matrix == nullptr) {
       add_group(stage, {});
     } else {
-      add_group(stage, read_matrix(matrix->value, what, diagnostics_));
+      const Matrix read = read_matrix(matrix->value, what, diagnostics_);
+      add_group(stage, fits(read, node, stage.at) ? read : Matrix());
       pipeline_.groups.back().broken = pipeline_.groups.back().axes.empty();
     }
+  }
+
+  /// Every combination is checked value by value: a small file must not become endless work.
+  bool fits(const Matrix& matrix, const YamlNode& node, Position at) {
+    const std::size_t count = matrix.combinations.size();
+    values_ += count * values_in(node);
+    const bool stages = pipeline_.stages.size() + count > kMaxStages;
+    if (!stages && values_ <= kMaxValues) return true;
+    if (!std::exchange(too_many_, true)) {
+      diagnostics_.error(at,
+                         stages ? cat("more than ", kMaxStages, " stages")
+                                : cat("stages with more than ", kMaxValues, " values in all"),
+                         "make the matrices smaller");
+    }
+    return false;
   }
 
   /// Adds the stage, or one for each combination. A matrix that is wrong counts as none.
@@ -98,11 +123,6 @@ class StageReader {
     }
     group.count = pipeline_.stages.size() - group.first;
     pipeline_.groups.push_back(std::move(group));
-    if (pipeline_.stages.size() > kMaxStages && !too_many_) {
-      too_many_ = true;
-      diagnostics_.error(stage.at, cat("more than ", kMaxStages, " stages"),
-                         "make the matrices smaller");
-    }
   }
 
   void read_needs(const YamlNode& node, const std::string& what, StageSpec& stage) {
@@ -158,8 +178,10 @@ class StageReader {
   }
 
   static constexpr std::size_t kMaxStages = 2000;
+  static constexpr std::size_t kMaxValues = 100'000;
   Pipeline& pipeline_;
   Diagnostics& diagnostics_;
+  std::size_t values_ = 0;
   bool too_many_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/result.h"
@@ -51,6 +52,10 @@ struct Playbook {
 /// Commands are apr, apr-pipeline, and what `allowed` names.
 Result<Playbook> read_playbook(const std::string& file, pipeline::Diagnostics& found,
                                std::span<const std::string> allowed = {});
+/// The same from a text.
+Result<Playbook> read_playbook_text(std::string_view text, const std::string& file,
+                                    pipeline::Diagnostics& found,
+                                    std::span<const std::string> allowed = {});
 
 struct StepResult {
   std::string name;

@@ -301,6 +301,12 @@ class Reader {
 Result<Playbook> read_playbook(const std::string& file, pipeline::Diagnostics& found,
                                std::span<const std::string> allowed) {
   APR_ASSIGN(const std::string text, read_file(file, kMaxFileBytes));
+  return read_playbook_text(text, file, found, allowed);
+}
+
+Result<Playbook> read_playbook_text(std::string_view text, const std::string& file,
+                                    pipeline::Diagnostics& found,
+                                    std::span<const std::string> allowed) {
   APR_ASSIGN(const YamlNode root, pipeline::parse_yaml(text, file));
   Playbook playbook;
   playbook.file = file;

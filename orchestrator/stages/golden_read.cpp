@@ -146,7 +146,8 @@ class GoldenReader {
       const auto row = [&](const char* name, std::int64_t limit) {
         const Json& all = json[name];
         static const Json kNothing;
-        const Json& list = !prompt.is_batch ? all : i < all.size() ? all.as_array()[i] : kNothing;
+        const JsonArray& rows = all.as_array();
+        const Json& list = !prompt.is_batch ? all : i < rows.size() ? rows[i] : kNothing;
         return read_numbers(
             list, prompt.is_batch ? cat(field, ".", name, "[", i, "]") : cat(field, ".", name),
             path_, limit);

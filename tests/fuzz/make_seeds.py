@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Small, valid inputs for the fuzz targets, made of the bundled model's own headers.
 
-make_seeds.py SOURCE_DIR OUT_DIR writes OUT_DIR/{json,safetensors_reader,apr_reader,template,tokenizer}/*. It writes .apr files
-from docs/format.md, without any code of the library.
+make_seeds.py SOURCE_DIR OUT_DIR writes OUT_DIR/TARGET/*. It writes .apr files from docs/format.md, without any code of
+the library.
 """
 import hashlib
 import json
@@ -10,6 +10,8 @@ import os
 import struct
 import sys
 import zlib
+
+from make_text_seeds import text_seeds
 
 APR_CODES = {"f32": 0, "f16": 1, "q4_0": 2, "f64": 3, "i8": 6, "q8_0": 8, "bf16": 30, "apr_q4": 128}
 
@@ -238,6 +240,8 @@ def main():
 
     for name, content in tokenizer_files():
         save("tokenizer", name, content)
+    for target, name, content in text_seeds(source):
+        save(target, name, content)
 
     with open(os.path.join(out, "made"), "w", encoding="ascii") as file:
         file.write("")

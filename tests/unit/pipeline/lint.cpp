@@ -64,6 +64,26 @@ TEST_CASE("What comes later is refused by name") {
         Lines{"6:37 'env' of stage 'b' is not supported yet | remove it"});
 }
 
+TEST_CASE("Small files cannot ask for endless checking") {
+  std::string values;
+  for (int i = 0; i < 16; ++i) values += (i > 0 ? ", " : "") + std::to_string(i);
+  const std::string matrix = "matrix: {x: [" + values + "], y: [" + values + "]}";
+  std::string stages;
+  for (int i = 0; i < 9; ++i) {
+    stages += "  s" + std::to_string(i) + ": {uses: write, with: {text: x}, " + matrix + "}\n";
+  }
+  const auto many = errors(fakes::pipeline(stages));
+  REQUIRE(many.size() == 1);
+  CHECK(many[0] == "12:3 more than 2000 stages | make the matrices smaller");
+
+  std::string settings = "text: x";
+  for (int i = 0; i < 1000; ++i) settings += ", q" + std::to_string(i) + ": x";
+  const auto wide =
+      errors(fakes::pipeline("  s: {uses: write, with: {" + settings + "}, " + matrix + "}\n"));
+  REQUIRE(wide.size() == 1001);  // every wrong name, once
+  CHECK(wide[0] == "5:3 stages with more than 100000 values in all | make the matrices smaller");
+}
+
 TEST_CASE("How a stage is run is checked") {
   CHECK(
       errors(after_a("  b: {uses: write, with: {text: x}, retry: {count: 2, delay: 5s, after: io}, "
