@@ -123,7 +123,7 @@ Status check_places(const RunRequest& request, const Json& record, Workshop& wor
     // Ours: what the last run put there, or what the lock file says that a run makes.
     const auto there = workshop.book().digest(target);
     const std::string digest = there ? there->digest.hex() : "";
-    const auto digests = our_digests(record, target);
+    const auto digests = our_digests(record, place_key(pipeline, target));
     const bool ours = there && std::find(digests.begin(), digests.end(), digest) != digests.end();
     const bool locked = there && lock && lock->outputs[output.name] == digest;
     if (ours || locked) continue;

@@ -80,14 +80,19 @@ Status publish_text(std::string_view text, const std::string& target) {
   return flush_folder(parent_path(target));
 }
 
-std::vector<std::string> our_digests(const Json& record, const std::string& target) {
+std::vector<std::string> our_digests(const Json& record, const std::string& key) {
   std::vector<std::string> digests;
-  for (const char* key : {"published", "publishing"}) {
-    if (const std::string& digest = record[key][target].as_string(); !digest.empty()) {
+  for (const char* list : {"published", "publishing"}) {
+    if (const std::string& digest = record[list][key].as_string(); !digest.empty()) {
       digests.push_back(digest);
     }
   }
   return digests;
+}
+
+std::string place_key(const Pipeline& pipeline, const std::string& target) {
+  const std::string inside = pipeline.folder + "/";
+  return target.starts_with(inside) ? target.substr(inside.size()) : target;
 }
 
 Result<bool> publish(const Output& output, const std::string& target,

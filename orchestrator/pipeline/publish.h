@@ -8,6 +8,7 @@
 #include "core/base/result.h"
 #include "orchestrator/pipeline/cache.h"
 #include "orchestrator/pipeline/content.h"
+#include "orchestrator/pipeline/pipeline.h"
 #include "orchestrator/pipeline/state.h"
 
 namespace apr::pipeline {
@@ -23,7 +24,10 @@ Result<bool> publish(const Output& output, const std::string& target,
 
 /// Digests that may lie at a place because runs put them there, or were stopped while they did:
 /// from a pipeline's record.
-std::vector<std::string> our_digests(const Json& record, const std::string& target);
+std::vector<std::string> our_digests(const Json& record, const std::string& key);
+/// The name of a place in the record: below the pipeline's folder relative to it, so that a folder
+/// that is moved or copied still knows what is its own.
+std::string place_key(const Pipeline& pipeline, const std::string& target);
 
 /// Writes JSON beside the pipeline: like publish(), it leaves nothing for ever if the process is
 /// killed.

@@ -70,17 +70,18 @@ Status Run::publish_output(const OutputSpec& output) {
   published.size = made->size;
   now_.outputs[output.name] = published.digest.hex();
   APR_TRY(hold_to_lock());
-  const std::vector<std::string> ours = our_digests(record_, published.target);
+  const std::string key = place_key(pipeline(), published.target);
+  const std::vector<std::string> ours = our_digests(record_, key);
   APR_ASSIGN(const PlaceLock place, PlaceLock::take(state_));
   // Recorded before and after: whoever is killed in between still knows what is its own.
   Json intended = record_["publishing"];
-  intended.set(published.target, published.digest.hex());
+  intended.set(key, published.digest.hex());
   record_.set("publishing", std::move(intended));
   APR_TRY(state_.set_record(pipeline().name, record_));
   APR_ASSIGN(published.written,
              publish(*made, published.target, ours, request_.options.force, workshop_.book()));
   Json places = record_["published"];
-  places.set(published.target, published.digest.hex());
+  places.set(key, published.digest.hex());
   record_.set("published", std::move(places));
   observer_.published(published);
   result_.published.push_back(std::move(published));

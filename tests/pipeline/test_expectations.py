@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -187,6 +188,21 @@ report: {junit: junit.xml, html: report.html}
               if item.is_file() and "golden" not in item.parts]
     for text in texts:
         t.check(not any(form in text for form in forms), "a secret was told", "")
+
+
+def test_a_moved_or_copied_project_knows_its_outputs(t):
+    path = project(t, folder=t.path("here"))
+    t.ok("run", path)
+    for place in ("copied", "moved"):
+        if place == "copied":
+            shutil.copytree(t.path("here"), t.path(place), symlinks=True)
+        else:
+            t.path("here").rename(t.path(place))
+        t.ok("run", t.path(place) / "demo.yaml", "--set", "scheme=q8_0")
+        small = t.path(place) / "out" / "small.apr"
+        small.unlink()
+        small.write_text("mine")
+        fails(t, 5, "run", t.path(place) / "demo.yaml", says="holds something else")
 
 
 def test_every_signal_stops_the_stage_too(t):
