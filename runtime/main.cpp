@@ -1,6 +1,7 @@
 // apr-runtime: answers one prompt with a model, everything linked in. The same source is a fully
 // static native program and a WASI module.
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -114,7 +115,14 @@ Status parse_value(Options& options, std::string_view name, const std::string& v
     options.mode = *mode;
     return {};
   }
-  return usage(cat("there is no option ", name));
+  return usage(cat("there is no option '", name, "'"));
+}
+
+bool takes_value(std::string_view name) {
+  static constexpr std::array<std::string_view, 10> kNames{
+      "-n",      "--context",     "--threads", "--seed",    "--top-k",
+      "--top-p", "--temperature", "--system",  "--backend", "--mode"};
+  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
 }
 
 Result<Options> parse_options(std::span<char*> arguments) {
@@ -137,7 +145,8 @@ Result<Options> parse_options(std::span<char*> arguments) {
     } else if (word == "--version") {
       options.version = true;
     } else if (i + 1 == arguments.size()) {
-      return usage(cat("there is no option ", word, ", or it wants a value"));
+      return usage(takes_value(word) ? cat("option '", word, "' needs a value")
+                                     : cat("there is no option '", word, "'"));
     } else {
       APR_TRY(parse_value(options, word, arguments[++i]));
     }

@@ -41,6 +41,11 @@ std::string Error::to_string() const {
 }
 
 Error Error::within(std::string_view where) && {
+  const std::string_view told = context;
+  if (!where.empty() && told.starts_with(where) &&
+      (told.size() == where.size() || told.substr(where.size()).starts_with(": "))) {
+    return std::move(*this);
+  }
   context = context.empty() ? std::string(where) : cat(where, ": ", context);
   return std::move(*this);
 }

@@ -38,7 +38,8 @@ struct Error {
   /// "context: message" and, if there is a hint, "; hint".
   APR_API std::string to_string() const;
 
-  /// The same error seen from further out: `where` is put before the context.
+  /// The same error seen from further out: `where` is put before the context, unless that begins
+  /// with it already.
   APR_API Error within(std::string_view where) &&;
 };
 

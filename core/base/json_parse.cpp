@@ -115,13 +115,21 @@ class Builder {
     } else if (const auto bracket = reason.find("] "); bracket != std::string_view::npos) {
       reason.remove_prefix(bracket + 2);
     }
-    std::string_view read;
-    if (const auto last = reason.find("; last read: '"); last != std::string_view::npos) {
-      read = reason.substr(last + 14);
+    // What it read last is at the position told; what it was parsing is nothing a reader knows.
+    if (const auto dash = reason.find(" - ");
+        reason.starts_with("syntax error while") && dash != std::string_view::npos) {
+      reason.remove_prefix(dash + 3);
+    }
+    std::string_view expected;
+    if (const auto due = reason.rfind("; expected "); due != std::string_view::npos) {
+      expected = reason.substr(due + 11);
+      reason = reason.substr(0, due);
+    }
+    if (const auto last = reason.find("; last read: "); last != std::string_view::npos) {
       reason = reason.substr(0, last);
     }
     std::string message = cat("not valid JSON: ", quoted_for_message(reason));
-    if (!read.empty()) message += cat(" near '", quoted_for_message(read.substr(0, 40)), "'");
+    if (!expected.empty()) message += cat(", expected ", quoted_for_message(expected));
     return stop(std::min(position == 0 ? 0 : position - 1, text_.size()), std::move(message));
   }
 

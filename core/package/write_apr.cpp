@@ -121,7 +121,11 @@ Result<WrittenPackage> write_apr(const std::string& path, const PackagePlan& pla
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     if (!tensors[i].alias_of.empty()) continue;
     auto digest = write_tensor(out, plan.tensors[i], tensors[i].size, written);
-    if (!digest) return std::move(digest).error().within(path);
+    if (!digest) {
+      // A source that told where it failed means the model that is read, not this file.
+      Error error = std::move(digest).error();
+      return error.context.empty() ? std::move(error).within(path) : error;
+    }
     by_position[i] = *digest;
   }
   const auto name_at = [&](std::size_t i) -> const std::string& { return tensors[i].name; };

@@ -112,9 +112,9 @@ Result<MarkedText> ChatTemplate::render(const Json& messages, const Variables& v
       const auto seconds =
           value.is_integer() ? std::optional(value.as_integer()) : seconds_of(value.as_string());
       if (!seconds || *seconds < -62'135'596'800 || *seconds > 253'402'300'799) {
-        return make_error(ErrorCode::usage,
-                          "the date given is neither like 2024-07-26 nor seconds since 1970",
-                          state_->source.file());
+        return make_error(
+            ErrorCode::usage,
+            cat("the date ", value.dump(), " is neither like 2024-07-26 nor seconds since 1970"));
       }
       interpreter.set_now(*seconds);
       continue;

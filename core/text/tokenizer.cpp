@@ -235,6 +235,18 @@ Result<std::vector<std::byte>> table_of(const Json& json, const Json& config,
   return TokenizerTable::build(parts, file);
 }
 
+/// A field of the tokenizer.json that was made of several files, told as the file it came from.
+Error in_its_file(Error error, std::string_view file) {
+  constexpr std::string_view kMerges = "model.merges: ";
+  if (error.message.starts_with(kMerges)) {
+    error.message.erase(0, kMerges.size());
+    error.context = beside(file, "merges.txt");
+  } else if (error.message.starts_with("added_tokens")) {
+    error.context = beside(file, "tokenizer_config.json or added_tokens.json");
+  }
+  return error;
+}
+
 }  // namespace
 
 Result<Tokenizer> Tokenizer::from_tokenizer_json(std::string_view json, std::string_view file,
@@ -257,9 +269,10 @@ Result<Tokenizer> Tokenizer::from_vocab_merges(std::string_view vocab_json,
   APR_ASSIGN(const Json added, read_beside(added_tokens_json, file, "added_tokens.json"));
   APR_ASSIGN(const Json json,
              tokenizer_json_from_vocab(std::move(vocab), merges_txt, added, config, pattern, file));
-  APR_ASSIGN(std::vector<std::byte> table, table_of(json, config, file));
+  auto table = table_of(json, config, file);
+  if (!table) return in_its_file(std::move(table).error(), file);
   Tokenizer tokenizer;
-  APR_ASSIGN(tokenizer.state_, State::open(std::move(table), file));
+  APR_ASSIGN(tokenizer.state_, State::open(*std::move(table), file));
   return tokenizer;
 }
 

@@ -120,6 +120,11 @@ Error unknown_option(const VerbInfo& verb, const std::vector<const Param*>& para
     if (word.size() > 4 && name.starts_with(word)) near = name;
   }
   if (near.empty() && word.starts_with("--")) near = nearest(word, names);
+  // "-json": one dash too few.
+  if (!token.starts_with("--") && std::ranges::find(names, "-" + token) != names.end()) {
+    return usage(cat("apr ", verb.name, " has no option '", token, "'"),
+                 cat("did you mean '-", token, "'?"));
+  }
   return usage(cat("apr ", verb.name, " has no option '", word, "'"),
                near.empty() ? see_help(verb) : cat("did you mean '", near, "'?"));
 }

@@ -41,6 +41,7 @@ void install_signal_handlers() {
   handle(SIGTERM, on_interrupt);
   handle(SIGHUP, on_interrupt);
   handle(SIGPIPE, on_closed_pipe);
+  handle(SIGXFSZ, SIG_IGN);  // a write beyond `ulimit -f` then fails, and is told
 }
 
 }  // namespace apr

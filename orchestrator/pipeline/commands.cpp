@@ -104,7 +104,18 @@ int run_words(std::span<const std::string> words) {
     };
     if (asked("--version")) return print_version(json);
     if (asked("--help") || asked("-h")) return show_help(nullptr, json);
-    if (!words.empty()) return fail(unknown_command(words.front()), json);
+    // Only options: an unknown one is told, with known ones alone the command is missing.
+    if (auto parsed = parse_command(VerbInfo{}, words); !parsed) {
+      Error error = std::move(parsed).error();
+      if (error.message.starts_with("apr  has")) error.message.replace(0, 4, kProgram);
+      if (error.hint.starts_with("see")) error.hint = "see `apr-pipeline --help`";
+      return fail(error, json);
+    }
+    if (!words.empty()) {
+      return fail(make_error(ErrorCode::usage, "which command?", {},
+                             "`apr-pipeline help` lists the commands"),
+                  json);
+    }
     std::cerr << overview_page(terminal_width(STDERR_FILENO), {wants_colour(STDERR_FILENO)});
     return exit_code(ErrorCode::usage);
   }

@@ -168,6 +168,10 @@ Result<Json> parse_param(const Param& param, std::string_view text) {
       break;
     case ParamType::integer:
       if (const auto value = whole_number(text)) return check_param(param, Json(*value));
+      if (const std::size_t sign = text.starts_with('-') || text.starts_with('+') ? 1 : 0;
+          text.size() > sign && text.find_first_not_of("0123456789", sign) == text.npos) {
+        return bad(param, cat(quoted(text), " has too many digits"));
+      }
       break;
     case ParamType::number:
       if (const auto value = whole_number(text)) return check_param(param, Json(*value));

@@ -313,7 +313,7 @@ Result<Audio> read_audio(const std::string& path, std::uint32_t rate, const Audi
     case FileKind::missing:
       return make_error(ErrorCode::not_found, "there is no such file", path);
     case FileKind::folder:
-      return make_error(ErrorCode::format, "is a folder, not an audio file", path);
+      return make_error(ErrorCode::not_found, "is a folder, not an audio file", path);
     case FileKind::other:
       return make_error(ErrorCode::not_found, "is neither a file nor a folder", path,
                         "sound can come through standard input: give - for the file");

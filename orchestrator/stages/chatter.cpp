@@ -211,6 +211,10 @@ class Chatter {
       shown += cat(shown.empty() ? "" : "\n", param->name, " ",
                    settings_.has(param->name) ? settings_.json()[param->name].dump() : "(default)");
       if (param->name != name) continue;
+      if (rest.empty()) {
+        return make_error(ErrorCode::usage, cat("/set ", name, " needs a value"), {},
+                          "/set alone lists the settings");
+      }
       APR_ASSIGN(Json value, parse_param(*param, rest));
       Values changed = settings_;
       changed.set(name, std::move(value));

@@ -12,7 +12,20 @@ Error wrong(const std::string& file, const std::string& field, std::string what,
 }
 
 std::string described(const Json& value) {
-  return value.is_null() ? std::string("null") : cat("a value of kind ", value.kind_name());
+  switch (value.kind()) {
+    case Json::Kind::null:
+      return "null";
+    case Json::Kind::boolean:
+      return value.dump();
+    case Json::Kind::string:
+      return "a text";
+    case Json::Kind::array:
+      return "a list";
+    case Json::Kind::object:
+      return "an object";
+    default:
+      return "a number";
+  }
 }
 
 Status check_call(const Json& call, const std::string& file, const std::string& field) {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 
@@ -40,6 +42,10 @@ Error remote_source(const std::string& path) {
 }
 
 Error missing_source(const std::string& path) {
+  if (path.empty()) {
+    return make_error(ErrorCode::usage, "the name of the model is empty", {},
+                      "is a variable of the shell not set?");
+  }
   std::error_code ignored;
   if (std::filesystem::is_symlink(path, ignored)) {
     return make_error(ErrorCode::not_found, "is a link that leads nowhere", path,
@@ -54,6 +60,16 @@ Error missing_source(const std::string& path) {
       hint = cat("did you mean '", folder.empty() ? near : join_path(folder, near), "'?");
   }
   return make_error(ErrorCode::not_found, "there is no such file or folder", path, std::move(hint));
+}
+
+/// Said here, because importers that only look for what they know would say "not mine".
+Status check_readable(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             &std::fclose);
+  if (file) return {};
+  const int reason = errno;
+  return make_error(ErrorCode::io, cat("cannot be opened: ", std::strerror(reason)), path,
+                    reason == EACCES ? "check the permissions" : "");
 }
 
 bool has_suffix(std::string_view name, std::initializer_list<std::string_view> suffixes) {
@@ -108,6 +124,7 @@ Result<Package> open_any(RunContext& context, const std::string& path) {
     case FileKind::other:
       return make_error(ErrorCode::not_found, "is neither a file nor a folder", path);
     case FileKind::file:
+      APR_TRY(check_readable(path));
       if (looks_like_apr(path)) return open_apr(path);
       if (is_pickle(path)) return pickle_source(path);
       if (status.size == 0) return make_error(ErrorCode::format, "is empty", path);
@@ -118,7 +135,12 @@ Result<Package> open_any(RunContext& context, const std::string& path) {
       }
       break;
   }
-  APR_ASSIGN(Importer * importer, context.registry().importer_for(path));
+  const auto found = context.registry().importer_for(path);
+  if (!found && found.error().code == ErrorCode::format && first_bytes(path, 4) == "GGUF") {
+    return make_error(ErrorCode::unsupported, "is a GGUF file, which no plugin here reads", path,
+                      "import the checkpoint that it was made from");
+  }
+  APR_ASSIGN(Importer * importer, found);
   auto package = importer->open(path, forward_progress(context));
   context.progress.finish();
   return package;

@@ -131,7 +131,7 @@ Result<std::unique_ptr<TextSource>> texts_of_file(const std::string& path, bool 
     return make_error(ErrorCode::not_found, "there is no such file", path);
   }
   if (status.kind == FileKind::folder) {
-    return make_error(ErrorCode::usage, "is a folder, not a file of texts", path);
+    return make_error(ErrorCode::not_found, "is a folder, not a file of texts", path);
   }
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) {

@@ -76,9 +76,9 @@ def test_files_and_standard_input(t):
 
 def test_errors_name_the_field_of_the_messages(t):
     for text, says in {
-        '{"messages": 5}': "field messages is a value of kind integer, not a list",
+        '{"messages": 5}': "field messages is a number, not a list",
         "5": "field messages",
-        '[5]': "field messages[0] is a value of kind integer, not an object",
+        '[5]': "field messages[0] is a number, not an object",
         '[{"content": "x"}]': "field messages[0].role is missing",
         '[{"role": "user"}, {"role": 3}]': "field messages[1].role",
         '[{"role": "user", "content": 3}]': "field messages[0].content",

@@ -39,7 +39,9 @@ Error not_apr(std::span<const std::byte> bytes, std::string_view file) {
         std::string(file), "convert it to .apr v2 with the tool that wrote it");
   }
   if (start.starts_with("GGUF")) {
-    return bad_format(file, "is a GGUF file, not an .apr file", "import it first");
+    return bad_format(
+        file, "is a GGUF file, not an .apr file",
+        "make an .apr file of the checkpoint that it was made from, with `apr import`");
   }
   if (start.size() > 8 && start[8] == '{') {
     return bad_format(file, "looks like a safetensors file, not an .apr file",

@@ -7,7 +7,9 @@ namespace apr::jinja {
 Result<std::vector<const Value*>> bind(const Call& call, std::span<const std::string_view> names,
                                        std::size_t required) {
   if (call.arguments.values.size() > names.size()) {
-    return call.fail(cat(call.name, " takes at most ", names.size(), " arguments, not ",
+    if (names.empty()) return call.fail(cat(call.name, " takes no arguments"));
+    return call.fail(cat(call.name, " takes at most ", names.size(),
+                         names.size() == 1 ? " argument, not " : " arguments, not ",
                          call.arguments.values.size()));
   }
   std::vector<const Value*> bound(names.size(), nullptr);

@@ -110,7 +110,7 @@ Result<Value> Interpreter::evaluate_dict(const Expr& expr) {
   for (std::size_t i = 0; i < expr.items.size(); i += 2) {
     APR_ASSIGN(auto key, evaluate(*expr.items[i]));
     if (!key.is_string() && !key.is_whole() && !key.is_none()) {
-      return fail(expr.items[i]->at, cat("a ", kind_name(key), " cannot be a key"));
+      return fail(expr.items[i]->at, cat(with_article(key), " cannot be a key"));
     }
     APR_ASSIGN(auto value, evaluate(*expr.items[i + 1]));
     entries.emplace_back(std::move(key), std::move(value));
@@ -427,7 +427,7 @@ Result<Value> Interpreter::to_list(const Value& value, Offset at) {
       return Value::list(std::move(characters));
     }
     default:
-      return fail(at, cat("a ", kind_name(value), " has no items"));
+      return fail(at, cat(with_article(value), " has no items"));
   }
 }
 

@@ -150,7 +150,7 @@ Result<Interpreter::Flow> Interpreter::loop_over(const Statement& statement, con
                                                  unsigned depth) {
   if (!source.is_list() && !source.is_dict() && !source.is_string() && !source.is_undefined()) {
     return fail(statement.expr->at, cat("cannot loop over ", described(*statement.expr), ": it is ",
-                                        source.is_none() ? "" : "a ", kind_name(source)));
+                                        with_article(source)));
   }
   APR_ASSIGN(const Value all, to_list(source, statement.expr->at));
   APR_ASSIGN(const Value items, filtered_items(statement, all));
@@ -193,7 +193,7 @@ Status Interpreter::assign(const std::vector<Target>& targets, Value value, Offs
 
 Status Interpreter::unpack(const std::vector<Target>& targets, const Value& value, Offset at) {
   if (!value.is_list() && !value.is_string() && !value.is_dict()) {
-    return fail(at, cat("cannot unpack a ", kind_name(value), " into ", targets.size(), " names"));
+    return fail(at, cat("cannot unpack ", with_article(value), " into ", targets.size(), " names"));
   }
   APR_ASSIGN(const Value items, to_list(value, at));
   const std::vector<Value>& values = items.items().values;
@@ -302,7 +302,8 @@ Result<Value> Interpreter::call_macro(const Function& function, Arguments argume
   }
   if (arguments.values.size() > macro.targets.size()) {
     return fail(at, cat("the macro ", macro.name, " takes ", macro.targets.size(),
-                        " arguments, not ", arguments.values.size()));
+                        macro.targets.size() == 1 ? " argument, not " : " arguments, not ",
+                        arguments.values.size()));
   }
   std::vector<Value> given = std::move(arguments.values);
   const std::size_t positional = given.size();

@@ -133,7 +133,7 @@ Result<Value> repeat(Interpreter& in, const Value& value, std::int64_t count, Of
 std::string operand(const Expr& expr, const Value& value) {
   const std::string name = described(expr);
   if (value.is_undefined()) return cat(name, " is undefined");
-  return cat(name, " is ", value.is_none() ? "" : "a ", kind_name(value));
+  return cat(name, " is ", with_article(value));
 }
 
 }  // namespace
@@ -191,8 +191,7 @@ Result<bool> contains(Interpreter& in, const Value& container, const Value& item
       if (!in.meter().bytes(container.string().size())) return in.limit(at);
       return find_text(container.string(), item.string()) != std::string_view::npos;
     default:
-      return in.fail(
-          at, cat("nothing can be in ", container.is_none() ? "" : "a ", kind_name(container)));
+      return in.fail(at, cat("nothing can be in ", with_article(container)));
   }
 }
 

@@ -162,7 +162,7 @@ Result<Value> length(const Call& call) {
       size = count_characters(value.string());
       break;
     default:
-      return call.fail(cat(value.is_none() ? "" : "a ", kind_name(value), " has no length"));
+      return call.fail(cat(with_article(value), " has no length"));
   }
   return Value(static_cast<std::int64_t>(size));
 }

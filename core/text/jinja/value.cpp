@@ -187,6 +187,12 @@ std::string_view kind_name(const Value& value) {
   return "value";
 }
 
+std::string with_article(const Value& value) {
+  const std::string_view kind = kind_name(value);
+  if (value.is_none() || value.is_undefined()) return std::string(kind);
+  return cat(kind.starts_with('i') ? "an " : "a ", kind);
+}
+
 bool truthy(const Value& value) {
   switch (value.kind()) {
     case Kind::undefined:

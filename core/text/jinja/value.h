@@ -158,6 +158,9 @@ struct LoopState {
 
 /// "string", "list", … as error messages name kinds.
 std::string_view kind_name(const Value& value);
+
+/// The same in a sentence: "an integer", "a list", "none".
+std::string with_article(const Value& value);
 bool truthy(const Value& value);
 
 /// Python's ==. False once the meter is spent.

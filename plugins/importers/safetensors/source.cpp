@@ -41,10 +41,13 @@ Error no_weights(const std::string& folder, const std::vector<std::string>& name
   const auto gguf =
       std::ranges::find_if(names, [](std::string_view name) { return name.ends_with(".gguf"); });
   if (gguf != names.end()) {
-    return make_error(ErrorCode::format, cat("holds no .safetensors file, but ", *gguf), folder,
-                      "name that file itself");
+    return make_error(ErrorCode::unsupported,
+                      cat("holds no .safetensors file, but ", *gguf, ", which is not read"), folder,
+                      "import the checkpoint that it was made from");
   }
-  return make_error(ErrorCode::not_found, "the folder holds no .safetensors file", folder);
+  return make_error(
+      ErrorCode::not_found, "the folder holds no .safetensors file", folder,
+      "a checkpoint is a folder with config.json, model.safetensors and tokenizer.json");
 }
 
 Result<Source> find_in_folder(const std::string& folder) {

@@ -1,0 +1,57 @@
+import struct
+
+from case import case
+from fixtures import bert, file, folder, tiny, wav, whisper
+
+TITLE = "Speech"
+
+
+def t(wrong, options, code, *more):
+    return case(wrong, f"apr transcribe whisper {options}", code, whisper(), *more)
+
+
+def sound(wrong, code, change=None, **values):
+    return case(wrong, "apr transcribe whisper speech.wav", code, whisper(), wav(change=change, **values))
+
+
+CASES = [
+    case("transcribed with a model of text", "apr transcribe tiny.apr speech.wav", 9, tiny, wav()),
+    case("asked a speech model for an answer", "apr run whisper hello", 9, whisper()),
+    case("asked a speech model for vectors", "apr embeddings whisper hello", 9, whisper()),
+    case("traced a speech model without a sound", "apr trace whisper --prompt hello", 2, whisper()),
+    t("gave a recording that is not there", "speech.wav", 3),
+    t("gave a folder of recordings", "sounds", 3, folder("sounds")),
+    t("gave a device as a recording", "/dev/null", 3),
+    t("gave an empty recording", "speech.wav", 4, file("speech.wav")),
+    t("sent nothing through a pipe", "- < /dev/null", 4),
+    t("gave a text as a recording", "notes.txt", 4, file("notes.txt", "Hello " * 50)),
+    t("gave a film", "film.mp4", 4, file("film.mp4", b"\0\0\0\x20ftypisom" + bytes(200))),
+    sound("gave a recording without sound", 4, seconds=0),
+    sound("gave a recording that is cut off", 4, lambda c: c[:-1000]),
+    sound("gave a recording that ends in its header", 4, lambda c: c[:30]),
+    sound("gave a recording without channels", 4, lambda c: c[:22] + struct.pack("<H", 0) + c[24:]),
+    sound("gave a recording of too many channels", 4, lambda c: c[:22] + struct.pack("<H", 2000) + c[24:]),
+    sound("gave a recording of one sample per second", 4, lambda c: c[:24] + struct.pack("<I", 1) + c[28:]),
+    t("asked for a language that the model does not know", "speech.wav --language fr", 2, wav()),
+    t("gave a temperature that is none", "speech.wav --temperature hot", 2, wav()),
+    t("gave a task that there is not", "speech.wav --task summarize", 2, wav()),
+    t("asked for subtitles of an unknown form", "speech.wav --format ass", 2, wav()),
+    t("wrote over a file", "speech.wav -o words.txt", 5, wav(), file("words.txt", "mine")),
+    case("lost preprocessor_config.json", "apr transcribe whisper speech.wav", 6, whisper(front=False), wav()),
+    case("has another model's preprocessor_config.json", "apr transcribe whisper speech.wav", 6, whisper(front={"feature_size": 128}),
+         wav()),
+    case("has a preprocessor_config.json of shorter chunks", "apr transcribe whisper speech.wav", 6,
+         whisper(front={"chunk_length": 10}), wav()),
+    case("has languages that are no object", "apr transcribe whisper speech.wav", 4, whisper(generation={"lang_to_id": []}), wav()),
+    case("has a language that is not written as one", "apr transcribe whisper speech.wav", 4,
+         whisper(generation={"lang_to_id": {"en": 258}}), wav()),
+    case("says multilingual and names no language", "apr transcribe whisper speech.wav", 4,
+         whisper(generation={"lang_to_id": {}}), wav()),
+    case("has tasks that are no object", "apr transcribe whisper speech.wav", 4, whisper(generation={"task_to_id": []}), wav()),
+    case("has a flag that is a text", "apr transcribe whisper speech.wav", 4, whisper(generation={"is_multilingual": "yes"}), wav()),
+    case("has a token beyond the vocabulary", "apr transcribe whisper speech.wav", 4,
+         whisper(generation={"no_timestamps_token_id": 9999}), wav()),
+    case("has suppressed tokens that are a number", "apr transcribe whisper speech.wav", 4,
+         whisper(generation={"suppress_tokens": 7}), wav()),
+    case("transcribed with an encoder of text", "apr transcribe bert speech.wav", 9, bert(), wav()),
+]

@@ -1,0 +1,97 @@
+from case import case
+from fixtures import checkpoint, data, file, small, tiny
+
+TITLE = "Chat templates and messages"
+HELLO = data("messages.json", [{"role": "user", "content": "Hello"}])
+
+
+def template(wrong, text, code=4, *more):
+    return case(wrong, "apr template --template chat.jinja --messages messages.json", code, file("chat.jinja", text), HELLO, *more)
+
+
+def messages(wrong, value, code=4):
+    return case(wrong, "apr template tiny.apr --messages messages.json", code, tiny, data("messages.json", value))
+
+
+CASES = [
+    case("gave neither a model nor a template", "apr template --messages messages.json", 2, HELLO),
+    case("asked for tokens without a model", "apr template --template chat.jinja --messages messages.json --tokens", 2, HELLO,
+         file("chat.jinja", "Hello")),
+    case("has a model without a template", "apr template small.apr --messages messages.json", 6, small, HELLO),
+    case("gave messages that are not there", "apr template tiny.apr --messages dialog.json", 3, tiny),
+    case("gave a template that is not there", "apr template --template chat.jinja --messages messages.json", 3, HELLO),
+    case("sends messages and template through one pipe", "echo | apr template --template - --messages -", 2),
+    case("gave tools twice", "apr template tiny.apr --messages messages.json --tools tools.json", 2, tiny,
+         data("messages.json", {"messages": [], "tools": []}), data("tools.json", [])),
+    case("gave tools that are a text", "apr template tiny.apr --messages messages.json --tools tools.json", 4, tiny, HELLO,
+         data("tools.json", "search")),
+    case("gave a tool that is a text", "apr template tiny.apr --messages messages.json --tools tools.json", 4, tiny, HELLO,
+         data("tools.json", ["search"])),
+    case("set a variable without a value", "apr template tiny.apr --messages messages.json --set thinking", 2, tiny, HELLO),
+    case("set a variable that belongs to the program", "apr template tiny.apr --messages messages.json --set messages=1", 2, tiny,
+         HELLO),
+    case("gave a date that is none", "apr template tiny.apr --messages messages.json --date tomorrow", 2, tiny, HELLO),
+    case("gave messages that are no JSON", "apr template tiny.apr --messages messages.json", 4, tiny,
+         file("messages.json", "user: Hello")),
+    messages("gave messages that are a text", "Hello"),
+    messages("gave an object without messages", {"tools": []}),
+    messages("gave an object with more than messages", {"messages": [], "model": "gpt"}),
+    messages("gave a message that is a text", ["Hello"]),
+    messages("gave a message without a role", [{"content": "Hello"}]),
+    messages("gave a role that is a number", [{"role": 1, "content": "Hello"}]),
+    messages("gave a content that is a number", [{"role": "user", "content": 7}]),
+    messages("gave a part of a content whose type is a number", [{"role": "user", "content": [{"type": 7}]}]),
+    messages("gave tool calls that are no list", [{"role": "assistant", "tool_calls": {}}]),
+    messages("gave a tool call that is a text", [{"role": "assistant", "tool_calls": ["search"]}]),
+    messages("gave a tool call without a function", [{"role": "assistant", "tool_calls": [{"function": 7}]}]),
+    messages("gave a tool call without a name", [{"role": "assistant", "tool_calls": [{"function": {}}]}]),
+    template("never closed a block", "{% for m in messages %}\n{{ m.content }}"),
+    template("never closed a tag", "Hello\n{{ messages[0]"),
+    template("never closed a comment", "{# note"),
+    template("never closed raw text", "{% raw %}{{"),
+    template("never closed a string", "{{ 'Hello }}"),
+    template("closed a bracket that was not open", "{{ messages) }}"),
+    template("closed the wrong bracket", "{{ messages[0) }}"),
+    template("used a character that means nothing", "{{ a ? b }}"),
+    template("left an expression out", "{{ }}"),
+    template("left an expression out in the middle", "{{ 1 + }}"),
+    template("gave an empty subscript", "{{ messages[] }}"),
+    template("used a statement that there is not", "{% include 'other.jinja' %}", 9),
+    template("mistyped a statement", "{% fro m in messages %}{% endfor %}"),
+    template("closed a block that was not open", "{% endif %}"),
+    template("left out 'in'", "{% for m of messages %}{% endfor %}"),
+    template("mistyped a filter", "{{ messages | lenght }}", 9),
+    template("used a filter that there is not", "{{ messages | frobnicate }}", 9),
+    template("used a test that there is not", "{{ messages is frobnicated }}", 9),
+    template("called a method that there is not", "{{ 'a'.shout() }}"),
+    template("used a function that there is not", "{{ random() }}"),
+    template("used something that is not defined", "{{ message.content }}"),
+    template("looked up an item of nothing", "{{ messages[0].tool.name }}"),
+    template("added a number to a text", "{{ 'a' + 1 }}"),
+    template("divided by zero", "{{ 1 // 0 }}"),
+    template("looped over a number", "{% for m in 7 %}{% endfor %}"),
+    template("unpacked too few values", "{% for a, b in [[1]] %}{% endfor %}"),
+    template("unpacked a number", "{% for a, b in [1] %}{% endfor %}"),
+    template("set a field of what is no namespace", "{% set messages.x = 1 %}"),
+    template("gave a macro too much", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(1, 2) }}"),
+    template("gave a macro what it does not have", "{% macro m(a) %}{{ a }}{% endmacro %}{{ m(b=2) }}"),
+    template("wrote a macro that calls itself without end", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"),
+    template("wrote a loop without end", "{% for i in range(100000) %}{% for j in range(100000) %}{{ '' }}{% endfor %}{% endfor %}"),
+    template("made a text without end", "{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(60) %}"
+                                        "{% set ns.x = ns.x + ns.x %}{% endfor %}"),
+    template("gave a filter an argument that it does not have", "{{ messages | length(7) }}"),
+    template("gave a number that is out of range", "{{ 99999999999999999999 }}"),
+    template("gave a number of the wrong form", "{{ 12abc }}"),
+    template("wrote an escape that is none", "{{ '\\uZZ' }}"),
+    template("gave an argument twice", "{% macro m(a) %}{% endmacro %}{{ m(a=1, a=2) }}"),
+    template("gave a plain argument after a named one", "{% macro m(a, b) %}{% endmacro %}{{ m(a=1, 2) }}"),
+    template("has a template that refuses", "{{ raise_exception('Only user and assistant roles are supported!') }}", 5),
+    template("asked for a date in a form that is not known", "{{ strftime_now('%Q') }}"),
+    template("turned what cannot be JSON into JSON", "{% macro m() %}{% endmacro %}{{ m | tojson }}"),
+    template("nested brackets without end", "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}"),
+    template("compared a text with a number", "{{ 'a' < 1 }}"),
+    template("used a slice of steps of zero", "{{ 'abc'[::0] }}"),
+    template("asked for a range beyond all bounds", "{{ range(10000000000) }}"),
+    case("has a template of megabytes", "apr template --template chat.jinja --messages messages.json", 4, HELLO,
+         file("chat.jinja", "x" * 3_000_000)),
+]
