@@ -69,6 +69,7 @@ Result<Digest> write_tensor(Output& out, const PackagePlan::PlannedTensor& plann
   std::uint64_t produced = 0;
   const auto where = cat("tensor ", planned.name);
   if (!planned.produce) return make_error(ErrorCode::generic, "has no source of bytes", where);
+  Status unwritten;  // told as it is: it is not the source's, which would put its place before it
   const auto sink = [&](std::span<const std::byte> bytes) -> Status {
     if (bytes.size() > size - produced) {
       return make_error(ErrorCode::generic, cat("its source gave more than its ", size, " bytes"),
@@ -76,11 +77,13 @@ Result<Digest> write_tensor(Output& out, const PackagePlan::PlannedTensor& plann
     }
     produced += bytes.size();
     hash.update(bytes);
-    APR_TRY(out.write(bytes));
-    written(bytes.size());
-    return {};
+    unwritten = out.write(bytes);
+    if (unwritten) written(bytes.size());
+    return unwritten;
   };
-  if (auto status = planned.produce(sink); !status) return std::move(status).error();
+  if (auto status = planned.produce(sink); !status) {
+    return unwritten ? std::move(status).error() : std::move(unwritten).error();
+  }
   if (produced != size) {
     return make_error(ErrorCode::generic,
                       cat("its source gave ", produced, " of its ", size, " bytes"), where);

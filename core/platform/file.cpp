@@ -27,6 +27,8 @@ Error system_error(std::string_view action, std::string_view path) {
   std::string hint;
   if (number == EACCES || number == EPERM || number == EROFS) hint = "check the permissions";
   if (number == ENOSPC || number == EDQUOT) hint = "free some space or write to another disk";
+  if (number == EFBIG)
+    hint = "files may not become so large here (`ulimit -f`, or the disk's format)";
   return make_error(code, cat(action, ": ", std::strerror(number)), std::string(path),
                     std::move(hint));
 }

@@ -31,7 +31,7 @@ class Fields {
       return {};
     }
     if (!value->is_string()) {
-      complain(cat("field '", key, "' is a ", value->kind_name(), ", not a string"));
+      complain(cat("field '", key, "' is of the kind ", value->kind_name(), ", not a string"));
       return {};
     }
     const std::string& string = value->as_string();

@@ -172,7 +172,8 @@ Result<Importer*> Registry::importer_for(const std::string& source) {
     if (importer->recognizes(source)) return importer;
   }
   const std::vector<std::string> known = state_->importers.ids();
-  return make_error(ErrorCode::format, "is no model that any importer recognizes", source,
+  return make_error(known.empty() ? ErrorCode::unsupported : ErrorCode::format,
+                    "is no model that any importer recognizes", source,
                     known.empty() ? "no importer plugin was found; see `apr plugins list`"
                                   : cat("importers there are: ", join_names(known)));
 }

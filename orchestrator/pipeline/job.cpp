@@ -330,7 +330,13 @@ Result<JobResult> Workshop::execute(const PreparedJob& job, const WorkLimits& li
   notes.peak_memory_bytes = done.peak_memory_bytes;
   notes.cpu_seconds = done.cpu_seconds;
   APR_TRY(keep_texts(job, work, notes));
-  if (!done.outcome) return secrets_.mask(std::move(done.outcome).error());
+  if (!done.outcome) {
+    Error error = secrets_.mask(std::move(done.outcome).error());
+    if (error.code == ErrorCode::interrupted && error.hint.empty()) {
+      error.hint = "what is finished is kept; `apr-pipeline resume` goes on from here";
+    }
+    return error;
+  }
   const Outcome& outcome = *done.outcome;
   JobResult result;
   result.exit_code = outcome.exit_code;

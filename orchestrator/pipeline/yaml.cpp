@@ -108,7 +108,7 @@ class Builder final : public YAML::EventHandler {
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (++documents_ > 1) {
       throw Refusal{position_of(mark), "a second YAML document",
-                    "a pipeline file holds one document; remove the '---'"};
+                    "one document is read; remove the '---'"};
     }
   }
   void OnDocumentEnd() override {}
@@ -127,7 +127,7 @@ class Builder final : public YAML::EventHandler {
 
   void OnAnchor(const YAML::Mark& mark, const std::string& name) override {
     throw Refusal{position_of(mark), cat("an anchor (&", name, ")"),
-                  "anchors are not part of pipeline YAML; write the value out"};
+                  "anchors are not read here; write the value out"};
   }
 
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -176,14 +176,14 @@ class Builder final : public YAML::EventHandler {
   static void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
     if (anchor != 0) {
       throw Refusal{position_of(mark), "an anchor",
-                    "anchors are not part of pipeline YAML; write the value out"};
+                    "anchors are not read here; write the value out"};
     }
   }
 
   static void refuse_tag(const YAML::Mark& mark, const std::string& tag) {
     if (!tag.empty() && tag != "?" && tag != "!") {
       throw Refusal{position_of(mark), cat("a tag (", tag, ")"),
-                    "tags are not part of pipeline YAML; remove it"};
+                    "tags are not read here; remove it"};
     }
   }
 
@@ -374,17 +374,16 @@ Json YamlNode::to_json() const {
 Result<YamlNode> parse_yaml(std::string_view text, std::string_view file,
                             const YamlLimits& limits) {
   if (text.size() > limits.max_bytes) {
-    return refused(
-        file, {},
-        cat("a pipeline file of ", text.size(), " bytes; the limit is ", limits.max_bytes),
-        "is this the right file?");
+    return refused(file, {},
+                   cat("has ", text.size(), " bytes; at most ", limits.max_bytes, " are read"),
+                   "is this the right file?");
   }
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   if (const std::size_t bad = first_bad_byte(text); bad != std::string_view::npos) {
     const auto byte = static_cast<unsigned char>(text[bad]);
     return refused(file, position_at(text, bad),
                    byte < 0x80 ? "a control character" : "a byte that is not UTF-8",
-                   "a pipeline is UTF-8 text");
+                   "YAML is UTF-8 text");
   }
   Builder builder(text, limits);
   try {

@@ -166,6 +166,7 @@ class Reader {
   }
 
   void read_step(const YamlNode& node) {
+    const std::size_t before = found_.errors();
     Step step;
     step.at = node.at;
     Expectations& expect = step.expect;
@@ -229,14 +230,20 @@ class Reader {
     if (!action.empty() && action != "run" && action != "assert") {
       found_.error(node.at, cat("action '", action, "' is not known"), "there are: run, assert");
     }
-    if (action == "run" && !commands) found_.error(node.at, "the step has no command");
+    // One complaint about a step is enough: what a mistake has left empty is not missing.
+    if (found_.errors() != before) {
+      playbook_.steps.push_back(std::move(step));
+      return;
+    }
     if (action == "assert" && commands) {
       found_.error(node.at, "a step that asserts has no command", "use `action: run`");
-    }
-    if (!commands && playbook_.steps.empty()) {
+    } else if (action == "run" && !commands) {
+      found_.error(node.at, "the step has no command");
+    } else if (!commands && playbook_.steps.empty()) {
       found_.error(node.at, "the first step has no command whose output could be looked at");
+    } else if (!commands && !expects) {
+      found_.error(node.at, "the step checks nothing");
     }
-    if (!commands && !expects) found_.error(node.at, "the step checks nothing");
     if (step.name.empty()) step.name = cat("step ", playbook_.steps.size() + 1);
     playbook_.steps.push_back(std::move(step));
   }
@@ -307,7 +314,15 @@ Result<Playbook> read_playbook(const std::string& file, pipeline::Diagnostics& f
 Result<Playbook> read_playbook_text(std::string_view text, const std::string& file,
                                     pipeline::Diagnostics& found,
                                     std::span<const std::string> allowed) {
-  APR_ASSIGN(const YamlNode root, pipeline::parse_yaml(text, file));
+  auto parsed = pipeline::parse_yaml(text, file);
+  if (!parsed) {
+    Error error = std::move(parsed).error();
+    if (error.hint.starts_with("a pipeline begins")) {
+      error.hint = "a playbook begins with `name:` and `steps:`";
+    }
+    return error;
+  }
+  const YamlNode& root = *parsed;
   Playbook playbook;
   playbook.file = file;
   Reader(playbook, found, allowed).read(root);

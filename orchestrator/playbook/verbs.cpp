@@ -48,7 +48,7 @@ Result<std::vector<std::string>> playbook_files(const std::string& path) {
   if (status.kind == FileKind::file) return std::vector<std::string>{path};
   if (status.kind != FileKind::folder) {
     return make_error(ErrorCode::not_found, "there is no such playbook or folder", path,
-                      "apr probador playbook create FILE writes a first one");
+                      "`apr probador playbook create FILE` writes a first one");
   }
   APR_ASSIGN(const std::vector<std::string> names, list_folder(path));
   std::vector<std::string> files;
@@ -56,8 +56,11 @@ Result<std::vector<std::string>> playbook_files(const std::string& path) {
     if (name.ends_with(".yaml") || name.ends_with(".yml")) files.push_back(join_path(path, name));
   }
   if (files.empty() || files.size() > kMaxPlaybooks) {
-    return make_error(ErrorCode::not_found, cat("the folder holds ", files.size(), " playbooks"),
-                      path);
+    return make_error(ErrorCode::not_found,
+                      files.empty() ? std::string("the folder holds no playbook")
+                                    : cat("the folder holds ", files.size(), " playbooks; at most ",
+                                          kMaxPlaybooks, " are read"),
+                      path, files.empty() ? "playbooks end in .yaml or .yml" : "");
   }
   return files;
 }
@@ -89,12 +92,13 @@ Result<Loaded> load_all(const Values& params) {
 }
 
 Error mistakes_error(const Loaded& loaded) {
+  std::string first = loaded.mistakes.front();  // "mine.yaml:1:1: error: …"; one "error:" is enough
+  if (const auto at = first.find(": error: "); at != std::string::npos) first.erase(at, 7);
   return make_error(
       ErrorCode::format,
-      cat(loaded.mistakes.front(), loaded.mistakes.size() == 1
-                                       ? std::string()
-                                       : cat(" (and ", loaded.mistakes.size() - 1, " more)")),
-      {}, "apr probador playbook validate lists all");
+      cat(first, loaded.mistakes.size() == 1 ? std::string()
+                                             : cat(" (and ", loaded.mistakes.size() - 1, " more)")),
+      {}, "`apr probador playbook validate` lists all");
 }
 
 /// The folder of the running program: its neighbour is apr-pipeline.

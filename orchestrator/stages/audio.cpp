@@ -34,6 +34,7 @@ constexpr std::size_t kBlockSamples = std::size_t{1} << 16;
 constexpr std::string_view kInterruptedWhat = "reading the sound";
 
 Error no_audio(const std::string& name, std::string_view why) {
+  if (why.ends_with('.')) why.remove_suffix(1);
   return make_error(ErrorCode::format, cat("is no audio file that can be read: ", why), name,
                     "WAV, FLAC, Ogg, MP3 and AIFF can; others can be turned into WAV, for example "
                     "with ffmpeg");

@@ -1,7 +1,9 @@
 // apr export: a model for another runtime.
+#include <algorithm>
 #include <ostream>
 
 #include "core/base/cat.h"
+#include "core/platform/file.h"
 #include "orchestrator/cli/format.h"
 #include "orchestrator/cli/terminal.h"
 #include "orchestrator/stages/open_package.h"
@@ -64,7 +66,16 @@ class Export final : public Stage {
     APR_TRY(check_digests(context, package));
     auto written = exporter->write(package, target, force, forward_progress(context));
     context.progress.finish();
-    if (!written) return std::move(written).error();
+    if (!written) {
+      // The folder is written under another name and renamed; people know the name they gave.
+      Error error = std::move(written).error();
+      const std::string other = cat(".", base_name(target), "-tmp-");
+      if (const auto at = error.context.find(other); at != std::string::npos) {
+        const auto end = std::min(error.context.find('/', at), error.context.size());
+        error.context.replace(at, end - at, base_name(target));
+      }
+      return error;
+    }
     return Outcome{.report = Json::object({{"input", params.text("model")},
                                            {"output", target},
                                            {"format", exporter->id()},

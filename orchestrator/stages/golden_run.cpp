@@ -223,6 +223,15 @@ Result<GoldenRun> GoldenRun::start(const Model& model, const GoldenTrace& trace,
                         trace.path(), "the trace belongs to another model");
     }
     for (const GoldenSequence& sequence : prompt.sequences) {
+      const auto unknown = std::ranges::find_if(sequence.ids, [&](TokenId id) {
+        return static_cast<std::uint32_t>(id) >= model.facts().vocab_size;
+      });
+      if (unknown != sequence.ids.end()) {
+        return make_error(ErrorCode::validation,
+                          cat("prompt '", prompt.name, "' has the id ", *unknown, ", and ",
+                              model.package().path(), " has ", model.facts().vocab_size, " ids"),
+                          trace.path(), "the trace belongs to another model");
+      }
       if (takes_token_types(model.graph()) ||
           std::ranges::all_of(sequence.types, [](std::int32_t type) { return type == 0; })) {
         continue;

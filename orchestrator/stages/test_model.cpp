@@ -165,6 +165,10 @@ class TestModel final : public Stage {
     compile.max_tokens = static_cast<std::uint32_t>(trace.largest_step());
     compile.max_logit_rows = compile.max_tokens;
     APR_ASSIGN(const Model model, load_model(context, std::move(package), std::move(compile)));
+    if (params.flag("features-from-trace") && !trace.audio()) {
+      return make_error(ErrorCode::usage, "the trace holds no features of a sound", trace.path(),
+                        "leave out --features-from-trace");
+    }
     const Type weights = coarsest_weight_type(model);
     GoldenCheckOptions options{tolerance(params, weights), !params.flag("ids-from-trace"),
                                !params.flag("features-from-trace")};

@@ -10,6 +10,7 @@
 #include "core/base/cat.h"
 #include "core/base/json.h"
 #include "core/platform/file.h"
+#include "orchestrator/stages/json_lines.h"
 #include "orchestrator/stages/open_package.h"
 
 namespace apr {
@@ -95,7 +96,7 @@ class Lines final : public TextSource {
   }
 
   Result<SourceText> text_of_json(const std::string& line) const {
-    APR_ASSIGN(const Json json, parse_json(line, here()));
+    APR_ASSIGN(const Json json, parse_json_line(line, name_, line_));
     const Json& text = json["text"];
     const Json& pair = json["text_pair"];
     if (!text.is_string() || !(pair.is_string() || pair.is_null())) {

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
@@ -70,16 +71,19 @@ class Runner:
         """(exit code, text) of one entry, run in a fresh folder."""
         folder = self.base / f"{number:04}"
         folder.mkdir()
-        for make in entry.prepare:
-            make(folder)
+        try:
+            for make in entry.prepare:
+                make(folder)
+        except Exception:
+            return None, f"it could not be prepared\n{traceback.format_exc()}"
         options = {}
         if entry.person and os.geteuid() == 0:
             for path in [folder, *folder.rglob("*")]:
                 os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
             options = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-        child = subprocess.Popen(["bash", "-o", "pipefail", "-c", entry.command], cwd=folder, stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.environment(folder),
-                                 start_new_session=True, **options)
+        child = subprocess.Popen(["bash", "-o", "pipefail", "-c", entry.command], cwd=folder,
+                                 stdin=subprocess.PIPE if entry.interrupt else subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, env=self.environment(folder), start_new_session=True, **options)
         try:
             if entry.interrupt:
                 press_ctrl_c(child)
@@ -114,7 +118,10 @@ def press_ctrl_c(child):
             caught = re.search(r"^SigCgt:\s*([0-9a-f]+)", status, re.M)
             if re.search(r"^Name:\s*apr", status, re.M) and caught and int(caught.group(1), 16) & mask:
                 time.sleep(0.3)
-                os.kill(pid, signal.SIGINT)
+                try:
+                    os.kill(pid, signal.SIGINT)
+                except ProcessLookupError:  # it has ended by itself, which its exit code tells
+                    pass
                 return
         time.sleep(0.05)
 

@@ -40,7 +40,7 @@ def apr(*words, cwd=None):
 def model(name="tiny.apr", source="tiny.apr"):
     """One of the models made once, under a name of the entry's own."""
     def make(folder):
-        os.link(SHARED[source], folder / name)
+        shutil.copyfile(SHARED[source], folder / name)
     return make
 
 
@@ -307,6 +307,8 @@ def plugin(change=None, name="quantizer_block", library=None):
             (target / f"libapr_{name}.so").write_bytes(content)
         manifest = json.loads((source / f"libapr_{name}.json").read_text())
         changed = change(manifest) if change else None
+        if isinstance(changed, tuple):
+            shutil.copyfile(changed[1], target / changed[1].name)
         text = changed if isinstance(changed, str) else json.dumps(manifest)
         (target / f"libapr_{name}.json").write_text(text)
     return make

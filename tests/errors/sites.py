@@ -24,12 +24,12 @@ def strip_comments(text):
 def helpers_of(text):
     """Names in this file of functions and lambdas that make an Error out of a text."""
     names = set(re.findall(r"^[ \t]*(?:\[\[nodiscard\]\] )?(?:static |inline )?Error (\w+)\(", text, re.M))
-    for name, rest in re.findall(r"\bauto (\w+) = \[[^\]]*\]\s*\(([^)]*)\)", text):
-        start = text.index(f"auto {name} = [")
-        if re.search(r"make_error|Error\b|fail|report|diagnos", text[start:start + 600].split("};")[0]):
-            names.add(name)
+    for match in re.finditer(r"\bauto (\w+) = \[[^\]]*\]\s*(?:\([^)]*\))?\s*(?:mutable\s*)?(->\s*Error\s*)?(?=\{)", text):
+        body = call_at(text, match.end())
+        if match.group(2) or "make_error" in body or re.search(r"return (fail|wrong|refuse|malformed)\(", body):
+            names.add(match.group(1))
     names |= set(re.findall(r"\b(?:Status|bool|void|Result<[^;{}()]*>|Value) ((?:fail|error|wrong|bad|refuse|complain|"
-                            r"mistake|malformed|raise|problem|report|type_error|damaged|unsupported|note|add)\w*)\("
+                            r"mistake|malformed|raise|problem|type_error|damaged|unsupported)\w*)\("
                             r"[^)]*(?:string|Error)", text))
     return names
 

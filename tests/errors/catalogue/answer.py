@@ -92,4 +92,12 @@ CASES = [
     case("tokenized two texts from one pipe", "echo Hello | apr tokenize tiny.apr - --pair -", 2, tiny),
     case("tokenized with a model without a tokenizer", "apr tokenize model Hello", 6, checkpoint(tokenizer=False)),
     case("tokenized without a text", "apr tokenize tiny.apr", 2, tiny),
+    run("asked for a token and forbade all", "Hello --raw --temperature 1 --logit-bias " + ",".join(f"{i}=-inf" for i in range(2048)), 8),
+    chat("gives /clear a word", "/clear all"),
+    chat("gives /attn a word too many", "Hello\n/attn 0 0 0", options=" --inspect --quiet > /dev/null"),
+    case("chats with a template that makes nothing", "echo Hello | apr chat model", 6, checkpoint(
+        tokenizer_config__json={"chat_template": "{# nothing #}"})),
+    case("has a system message that the template refuses", "apr run model Hello --system 'Be brief.'", 5, checkpoint(
+        tokenizer_config__json={"chat_template": "{% if messages[0].role == 'system' %}{{ raise_exception('System role not "
+                                                 "supported') }}{% endif %}{{ messages[0].content }}"})),
 ]

@@ -75,6 +75,29 @@ def cut(where):
     return lambda content: content[:where(checkpoints.apr_header(bytes(content)), content)]
 
 
+def at_index(content):
+    return checkpoints.apr_header(bytes(content))["index_offset"]
+
+
+def twice(content):
+    """The norms' names of one layer become equal: two names of the same length."""
+    one, two = (f"model.layers.0.self_attn.{part}_proj.weight".encode() for part in "kv")
+    head = checkpoints.apr_header(bytes(content))
+    place = bytes(content).index(two, head["index_offset"])
+    content[place:place + len(two)] = one
+
+
+def metadata_text(content, text):
+    head = checkpoints.apr_header(bytes(content))
+    begin, size = head["metadata_offset"], head["metadata_size"]
+    content[begin:begin + size] = text + b" " * (size - len(text))
+
+
+def pad(content):
+    """The last byte before the weights."""
+    content[checkpoints.apr_header(bytes(content))["data_offset"] - 1] = 1
+
+
 CASES = [
     broken("has a file that ends within its header", lambda c: c[:30], sealed=False),
     broken("has a file that ends before its metadata", lambda c: c[:70], sealed=False),
@@ -123,4 +146,10 @@ CASES = [
     broken("would shrink a model with a flipped bit", flip(Q), 4, "apr convert broken.apr --quantize int8 -o out.apr"),
     broken("would export a model with a flipped bit", flip(Q), 4, "apr export broken.apr -o out"),
     broken("asks for the lineage of a damaged model", lambda c: c[:len(c) // 2], 4, "apr lineage broken.apr"),
+    broken("has a name that is in the index twice", twice),
+    broken("has metadata that are a list", lambda c: metadata_text(c, b"[]")),
+    broken("has an index of another dialect", lambda c: c.__setitem__(slice(at_index(c), at_index(c) + 4), b'[{"n'), 9),
+    validate("has padding with something in it", lambda c: pad(c)),
+    validate("has a file without a checksum in its header", lambda c: struct.pack_into("<I", c, 40, 0), sealed=False),
+    case("has a v1 file that is cut short", "apr inspect broken.apr", 4, file("broken.apr", b"APRN" + bytes([1, 0]) + bytes(10))),
 ]

@@ -24,4 +24,11 @@ CASES = [
     case("compared with another checkpoint", "apr compare-hf small.apr --hf model", 5, small, checkpoint(
         tensors=lambda all: all[Q][1].__setitem__(7, 1.0)), show="both"),
     case("compared tensors that there are not", "apr compare-hf small.apr --hf model --tensor 'layers.9*'", 3, small, checkpoint()),
+    case("compared traces of different prompts", "apr diff t u", 5, small,
+         setup("trace", "small.apr", "--prompt", "Hello", "--export", "t"),
+         setup("trace", "small.apr", "--prompt", "there", "--export", "u"), show="both"),
+    case("compared traces of different values", "apr diff t u", 5, small,
+         setup("trace", "small.apr", "--prompt", "Hello", "--nodes", "embed", "--export", "t"),
+         setup("trace", "small.apr", "--prompt", "Hello", "--nodes", "final_norm", "--export", "u"), show="both"),
+    case("compared with a checkpoint of another vocabulary", "apr compare-hf small.apr --hf $MODEL --tensor '*norm*'", 5, small, show="both"),
 ]

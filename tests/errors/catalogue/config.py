@@ -1,5 +1,5 @@
 from case import case
-from fixtures import checkpoint, put
+from fixtures import checkpoint, put, whisper
 
 TITLE = "config.json"
 IMPORT = "apr import model -o model.apr"
@@ -64,4 +64,16 @@ CASES = [
     case("has a Whisper without its fields", IMPORT, 4,
          checkpoint(config=put(model_type="whisper", architectures=["WhisperForConditionalGeneration"]))),
     case("has a generation_config.json that is no JSON", "apr run model Hello --raw", 4, checkpoint(generation_config__json="{")),
+    config("has a checkpoint that is quantized already", 9, quantization_config={"quant_method": "gptq", "bits": 4}),
+    config("lists layer types without windows", 4, layer_types=["full_attention", "sliding_attention"]),
+    config("lists one layer type for two layers", 4, layer_types=["sliding_attention"], use_sliding_window=True, sliding_window=64),
+    case("has a llama whose frequencies cross", IMPORT, 4, checkpoint(config=llama(use_sliding_window=None, rope_scaling={
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 1.0,
+        "original_max_position_embeddings": 64}))),
+    config("says two bases of rotation", 4, rope_parameters={"rope_type": "default", "rope_theta": 5.0}),
+    config("has a rotation whose base is one", 4, rope_theta=1.0),
+    case("has a GPT-2 that listens to an encoder", IMPORT, 9, checkpoint(config=put(
+        model_type="gpt2", architectures=["GPT2LMHeadModel"], n_embd=64, n_layer=1, n_head=2, n_positions=64,
+        add_cross_attention=True))),
+    case("has a Whisper with scaled embeddings", "apr import whisper -o model.apr", 9, whisper(config={"scale_embedding": True})),
 ]

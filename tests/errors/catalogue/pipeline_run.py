@@ -1,7 +1,9 @@
 import os
+import subprocess
 
+import fixtures
 from case import case
-from fixtures import checkpoint, data, do, file, folder, model, small, tiny, SHARED
+from fixtures import checkpoint, data, do, file, folder, model, small, tiny
 
 TITLE = "Pipelines at work"
 HEAD = "apiVersion: apr.dev/v1\nkind: Pipeline\nname: demo\n"
@@ -11,19 +13,22 @@ CLOCK = [(r"\b\d+(\.\d+)? m?s\b", "… s"), (r"\d{8}-\d{6}-\d+|\d{8}T\d{6}Z?(-\w
          (r"  +… s", "  … s")]
 
 
-def run(wrong, text, code, *more, options="", command="run", before=""):
-    return case(wrong, f"{before}apr-pipeline {command} demo.yaml{options}", code, file("demo.yaml", text), *more, hide=CLOCK)
+def run(wrong, text, code, *more, options="", command="run", before="", show="err", person=False):
+    return case(wrong, f"{before}apr-pipeline {command} demo.yaml{options}", code, file("demo.yaml", text), *more, hide=CLOCK, show=show, person=person)
 
 
 def once(*words):
     """A run that succeeds before the entry's own command."""
-    import subprocess
-    import fixtures
-
     def make(base):
         subprocess.run([fixtures.PROGRAMS[0] / "apr-pipeline", *(words or ("run", "demo.yaml"))], cwd=base, check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
     return make
+
+
+def fails_once(base):
+    """A run whose gate fails, so that its figure is known."""
+    subprocess.run([fixtures.PROGRAMS[0] / "apr-pipeline", "run", "demo.yaml"], cwd=base, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
 
 def gated(gate):
@@ -79,7 +84,6 @@ CASES = [
     run("keeps its state where no folder can be", SMALL, 7, small, file("state", "mine"), options=" --state state"),
     run("resumes what was never run", SMALL, 3, small, command="resume"),
     run("asks for the status of what was never run", SMALL, 3, small, command="status"),
-    run("asks for an explanation of what was never run", SMALL, 3, small, command="explain"),
     run("asks for the logs of what was never run", SMALL, 3, small, command="logs"),
     run("asks for the report of what was never run", SMALL, 3, small, command="report"),
     run("tidies up what was never run", SMALL, 3, small, command="gc"),
@@ -92,12 +96,23 @@ CASES = [
     run("runs locked after the model was changed", SMALL, 5, small, once(), lambda base: (base / "small.apr").unlink(),
         model("small.apr", "tiny.apr"), options=" --locked"),
     run("verifies an output that was changed", SMALL, 5, small, once(), lambda base: ((base / "m.apr").unlink(),
-        (base / "m.apr").write_bytes(b"mine")), command="verify"),
-    run("verifies an output that was removed", SMALL, 5, small, once(), lambda base: (base / "m.apr").unlink(), command="verify"),
-    run("writes the report over a folder", SMALL, 5, small, once(), folder("page"), command="report", options=" --html page"),
-    case("wrote a first pipeline into a folder that is not there", "apr-pipeline init there/demo.yaml", 3),
+        (base / "m.apr").write_bytes(b"mine")), command="verify", show="both"),
+    run("verifies an output that was removed", SMALL, 5, small, once(), lambda base: (base / "m.apr").unlink(), command="verify", show="both"),
+    run("writes the report over a folder", SMALL, 7, small, once(), folder("page"), command="report", options=" --html page"),
     case("asked for the schema with a word too many", "apr-pipeline schema demo.yaml", 2),
     case("tidied up a folder that is no state folder", "apr-pipeline gc demo.yaml --state nowhere", 3, file("demo.yaml", SMALL)),
     case("pressed Ctrl-C while a pipeline ran", "apr-pipeline run demo.yaml", 130, tiny, file("demo.yaml", stage(
         "measure: {uses: bench, with: {model: tiny.apr, repeat: 10000}}")), interrupt=True, hide=CLOCK),
+    run("decides by a comparison of a text with a number", HEAD + "stages:\n  look: {uses: inspect, with: {model: small.apr}}\n"
+        "  list: {uses: tensors, with: {model: small.apr}, when: stages.look.report.architecture < 3}\n", 2, small),
+    run("decides by the negation of a number", HEAD + "stages:\n  look: {uses: inspect, with: {model: small.apr}}\n"
+        "  list: {uses: tensors, with: {model: small.apr}, when: '!stages.look.report.num_layers'}\n", 2, small),
+    run("puts a list of figures into a text", HEAD + "stages:\n  look: {uses: inspect, with: {model: small.apr}}\n"
+        "  list: {uses: tensors, with: {model: small.apr, filter: \"x${stages.look.report.types}\"}}\n", 2, small),
+    run("plans with a gate that is sure to fail", gated("{size: {max: 1KiB}}"), 5, small, fails_once, command="plan"),
+    run("has an input with a pipe in it", stage("import: {uses: import, with: {source: model}}"), 7, checkpoint(), do(os.mkfifo, "model/pipe")),
+    run("may not write where an output goes", SMALL.replace("to: m.apr", "to: there/m.apr"), 7, small, folder("there"),
+        do(lambda path: os.chmod(path, 0o555), "there"), person=True),
+    run("forgives a gate that it cannot hold", stage("shrink: {uses: convert, with: {model: small.apr, quantize: int8}, when: 1 > 2}\n"
+        "  check: {uses: validate, with: {model: small.apr}, gates: [{size: {model: \"${stages.shrink.output}\", max: 1KiB}}]}"), 5, small),
 ]

@@ -55,7 +55,7 @@ CASES = [
     case("named a folder as the pipeline", "apr-pipeline lint .", 7),
     lint("wrote an empty file", "", 4),
     lint("wrote no YAML", "stages: [import\n", 4),
-    lint("never closed a quote", HEAD + "description: \"demo\nstages: {}\n", 4),
+    lint("never closed a quote", HEAD + "description: \"demo\nstages: {}\n"),
     lint("wrote YAML with a tab", HEAD + "stages:\n\timport: {uses: import}\n", 4),
     case("wrote a byte that is not UTF-8", "apr-pipeline lint demo.yaml", 4, file("demo.yaml", b"name: caf\xe9\n"), show="both"),
     lint("wrote a control character", HEAD + "description: \"\x07\"\n", 4),
@@ -188,4 +188,25 @@ CASES = [
          file("demo.yaml", HEAD + "stages:\n" + IMPORT + KEEP), show="both"),
     case("set a parameter without a value", "apr-pipeline lint demo.yaml --set scheme", 2,
          file("demo.yaml", HEAD + "stages:\n" + IMPORT + KEEP), show="both"),
+    stages("uses two names of one parameter", "  look: {uses: quantize, with: {model: m.apr, type: q8_0, scheme: q4_0}}\n"),
+    stages("uses a value of the matrix that there is not", "  shrink: {uses: convert, matrix: {scheme: [q8_0]}, with: {model: \"${stages.import.output}\", "
+           "quantize: \"${matrix.type}\"}}\n"),
+    stages("refers to all combinations where one is due", "  shrink: {uses: convert, matrix: {scheme: [q8_0, q4_0]}, with: {model: "
+           "\"${stages.import.output}\", quantize: \"${matrix.scheme}\"}}\n"
+           "  look: {uses: inspect, with: {model: \"${stages.shrink[*].output}\"}}\n"),
+    stages("never closed the bracket of a combination", "  look: {uses: inspect, with: {model: \"${stages.import[a.output}\"}}\n"),
+    stages("left the bracket of a combination empty", "  look: {uses: inspect, with: {model: \"${stages.import[].output}\"}}\n"),
+    stages("wrote an expression of a whole page", "  look: {uses: inspect, with: {model: \"${params.a" + "a" * 5000 + "}\"}}\n"),
+    gate("gave a setting of a gate twice", "[{size: {max: 1MiB, Max: 2MiB}}]"),
+    matrix("included a name that is none", "{scheme: [q8_0], include: [{scheme: q8_0, \"a b\": 1}]}"),
+    table("draws a table of a list", "- {rows: shrink, title: t, columns: [{title: size, value: \"${stages.shrink[*].report.output_bytes}\"}]}"),
+    whole("gives the tables as a text", "report: {tables: none}\n"),
+    whole("gives a list of outputs one place", "", stages=IMPORT + "  shrink: {uses: convert, matrix: {scheme: [q8_0, q4_0]}, with: {model: "
+          "\"${stages.import.output}\", quantize: \"${matrix.scheme}\"}}\n",
+          outputs="outputs: {m: {from: \"${stages.shrink[*].output}\", to: m.apr}}\n"),
+    whole("puts a list into a text", "", stages=IMPORT + "  shrink: {uses: convert, matrix: {scheme: [q8_0, q4_0]}, with: {model: "
+          "\"${stages.import.output}\", quantize: \"${matrix.scheme}\"}}\n",
+          outputs="outputs: {m: {from: \"x${stages.shrink[*].output}\", to: m.apr}}\n"),
+    whole("gives an output a place by a parameter", "params: {p: {type: string, default: x}}\n",
+          outputs="outputs: {m: {from: \"${stages.import.output}\", to: \"${params.p}.apr\"}}\n"),
 ]

@@ -3,7 +3,7 @@ import struct
 
 import checkpoints
 from case import case
-from fixtures import checkpoint, data, file, folder, model, put, safetensors, small, tiny
+from fixtures import checkpoint, file, folder, put, safetensors, setup, small, tiny
 
 TITLE = "Checkpoints to be imported"
 IMPORT = "apr import model -o model.apr"
@@ -36,6 +36,14 @@ def shard(index, *names):
         entries = {n: f"model-0000{1 + (ordered.index(n) >= half)}-of-00002.safetensors" for n in ordered}
         written = index(entries)
         (target / "model.safetensors.index.json").write_text(json.dumps(written))
+    return make
+
+
+def setup_small():
+    """A folder that apr exported."""
+    def make(base):
+        small(base)
+        setup("export", "small.apr", "-o", "out")(base)
     return make
 
 
@@ -150,4 +158,9 @@ CASES = [
     header("has a tensor name twice", b'{"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}, '
                                       b'"x": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}}'),
     header("has a tensor without a name", one("")),
+    case("has a header that would be larger than any", "apr tensors model/model.safetensors", 4, checkpoint(),
+         file("model/model.safetensors", b"\xff" * 64)),
+    case("changed the files of an exported folder's history", "apr lineage out", 4, setup_small(), file("out/apr_lineage.json", "{")),
+    case("has an exported folder whose history is of another version", "apr lineage out", 4, setup_small(),
+         file("out/apr_lineage.json", '{"format": "apr-lineage", "version": 99}')),
 ]

@@ -1,7 +1,11 @@
+import json
 import os
+import struct
+
+import checkpoints
 
 from case import case
-from fixtures import SHARED, do, file, folder, model, small, tiny
+from fixtures import SHARED, checkpoint, do, file, folder, put, small, tiny
 
 TITLE = "The machine around the programs"
 
@@ -19,6 +23,15 @@ def unlinked_copy(name):
     def make(base):
         (base / name).write_bytes(SHARED["small.apr"].read_bytes())
     return make
+
+
+def sparse(base):
+    """A safetensors file of eight gigabytes that takes no room."""
+    header = json.dumps({"x": {"dtype": "F32", "shape": [1 << 31], "data_offsets": [0, 1 << 33]}}).encode()
+    with open(base / "huge.safetensors", "wb") as out:
+        out.write(struct.pack("<Q", len(header)) + header)
+        out.truncate(8 + len(header) + (1 << 33))
+    (base / "config.json").write_text(json.dumps(checkpoints.CONFIG))
 
 
 CASES = [
@@ -39,13 +52,15 @@ CASES = [
     case("may not write files of that size", "ulimit -f 100; apr convert tiny.apr --quantize int8 -o out.apr", 7, tiny),
     case("may not write exported files of that size", "ulimit -f 100; apr export tiny.apr -o out", 7, tiny),
     case("closed standard output", "apr tensors small.apr >&-", 7, small),
-    case("has too little address space to map a model", "ulimit -v 60000; apr inspect tiny.apr", 7, tiny),
-    case("has too little memory to run a model", "ulimit -v 100000; apr run tiny.apr Hello --max-tokens 4 --threads 1", 6, tiny),
+    case("has too little address space to map a model", "ulimit -v 2000000; apr tensors huge.safetensors", 7, sparse),
+    case("asked for an answer that no memory holds", "apr run model Hello --raw --max-tokens 1900000000", 2,
+         checkpoint(config=put(max_position_embeddings=2 * 10**9)), hide=[(r"and [0-9.]+ \w+ are free", "and … are free")]),
     case("has a relative folder in APR_PLUGIN_PATH", "APR_PLUGIN_PATH=plugins apr plugins list", 2),
     case("has no place for temporary files", "TMPDIR=/nowhere apr probador playbook run mine.yaml", 7,
-         file("mine.yaml", "version: '1.0'\n")),
+         file("mine.yaml", "name: mine\nsteps:\n  - command: apr --version\n")),
     case("pressed Ctrl-C while a model was measured", "apr bench tiny.apr --repeat 1000", 130, tiny, interrupt=True),
-    case("pressed Ctrl-C in a chat that reads a pipe", "sleep 60 | apr chat small.apr", 130, small, interrupt=True),
+    case("pressed Ctrl-C while an answer was made", "apr run tiny.apr 'Tell me a story.' --max-tokens 900 --temperature 5 --backend reference "
+         "> answer.txt", 130, tiny, interrupt=True),
     case("pressed Ctrl-C in the middle of a long answer", "apr bench tiny.apr --decode 500 --repeat 1000 --json", 130, tiny,
          interrupt=True),
 ]

@@ -94,4 +94,15 @@ CASES = [
     template("asked for a range beyond all bounds", "{{ range(10000000000) }}"),
     case("has a template of megabytes", "apr template --template chat.jinja --messages messages.json", 4, HELLO,
          file("chat.jinja", "x" * 3_000_000)),
+    template("left out an argument that is needed", "{{ 'a' | replace('b') }}"),
+    template("gave a filter a name that it does not have", "{{ messages | tojson(width=3) }}"),
+    template("gave a subscript of two values", "{{ messages[0, 1] }}", 9),
+    template("gave arguments after **", "{% macro m(a) %}{% endmacro %}{{ m(**{'a': 1}, 2) }}"),
+    template("ended a tag with the wrong bracket", "{% if true }}a{% endif %}"),
+    template("called a loop that is not recursive", "{% for m in messages %}{{ loop(m) }}{% endfor %}"),
+    template("called a recursive loop without a list", "{% for m in [[1]] recursive %}{{ loop() }}{% endfor %}"),
+    template("wrote a surrogate", "{{ '\\uD800' }}"),
+    template("wrote a number that ends in a letter e", "{{ 1e }}"),
+    template("put a list into itself without end", "{% set ns = namespace(x=[]) %}{% for i in range(300) %}"
+                                                   "{% set ns.x = [ns.x] %}{% endfor %}"),
 ]

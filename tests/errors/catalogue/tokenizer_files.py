@@ -147,4 +147,20 @@ CASES = [
     words("has a flag that is a number", 4, WORDS, do_lower_case=7),
     case("has a tokenizer_config.json that is no JSON", "apr import model -o model.apr", 4,
          checkpoint(tokenizer_config__json="{'chat_template': ''}")),
+    tokenizer("splits by an expression in another way than known", "pre_tokenizer", {"type": "Split", "pattern": {
+        "Regex": "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"},
+        "behavior": "Removed", "invert": False}, 9),
+    tokenizer("prepends a whole page", "normalizer", {"type": "Prepend", "prepend": "x" * 5000}, 9),
+    processor("has two templates in a row", {"type": "Sequence", "processors": [template(), template()]}, 9),
+    processor("has a template that gives the text twice", template(
+        single=[{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]), 9),
+    processor("has a template for pairs that leaves the second out", template(pair=[{"Sequence": {"id": "A", "type_id": 0}}])),
+    processor("has a BERT processor without its tokens", {"type": "BertProcessing", "sep": ["[SEP]", 9999], "cls": ["[CLS]", 9998]}),
+    words("has an added token under a name that is no id", 4, WORDS, added_tokens_decoder={"end": {"content": "x"}}),
+    words("has an added token without content", 4, WORDS, added_tokens_decoder={"7": {}}),
+    case("has a tokenizer with more ids than the model", "apr run model Hello --raw", 6, checkpoint(
+        config=lambda c: c.update(vocab_size=200), tensors=lambda all: all.__setitem__(
+            "model.embed_tokens.weight", ([200, 64], all["model.embed_tokens.weight"][1][:200 * 64])))),
+    case("tokenized bytes for which there is no token", "apr tokenize model 'Hello!'", 8, checkpoint(
+        tokenizer=lambda document: document["model"]["vocab"].pop("!") and None)),
 ]

@@ -35,7 +35,7 @@ CASES = [
     case("gave a value outside of its bounds", "apr run tiny.apr Hello --top-p 1.5", 2),
     case("mistyped one of the choices", "apr run tiny.apr Hello --mode fats", 2),
     case("gave a value that is none of the choices", "apr graph tiny.apr --format png", 2),
-    case("gave an empty model name", "apr inspect ''", 3),
+    case("gave an empty model name", "apr inspect ''", 2),
     case("asked for a script of a shell that is not known", "apr completion tcsh", 2),
     case("left out the shell", "apr completion", 2),
     case("asked for the second verb's help with a mistyped option", "apr bench tiny.apr --repeats 3", 2),
@@ -59,4 +59,8 @@ CASES = [
     case("gave apr-runtime a text where a number is due", "apr-runtime tiny.apr Hello -n many", 2),
     case("gave apr-runtime a temperature that is none", "apr-runtime tiny.apr Hello --temperature warm", 2),
     case("gave apr-runtime an unknown mode", "apr-runtime tiny.apr Hello --mode quick", 2),
+    case("gave help an option that it does not have", "apr help --html", 2),
+    case("asked apr-pipeline for help on two commands", "apr-pipeline help run plan", 2),
+    case("asked apr-pipeline for help on what there is not", "apr-pipeline help rum", 2),
+    case("gave a size that is none", "apr-pipeline gc demo.yaml --keep many", 2),
 ]

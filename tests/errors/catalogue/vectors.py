@@ -21,15 +21,13 @@ def recipe(wrong, code, modules=MODULES, pooling=POOL, **files):
 
 
 CASES = [
-    case("asked a model that writes for vectors", "apr embeddings tiny.apr hello", 9, tiny),
     case("asked an encoder for an answer", "apr run bert hello", 9, bert()),
     case("chats with an encoder", "echo hello | apr chat bert", 9, bert()),
     case("measured the perplexity of an encoder", "apr eval bert --dataset text.txt", 9, bert(), file("text.txt", "hello there")),
     case("measured how fast an encoder writes", "apr bench bert --decode 8", 2, bert()),
-    case("measured a batch that is too large", "apr bench bert --prefill 32 --batch 100000", 2, bert()),
+    case("measured longer texts than the model takes", "apr bench bert --prefill 64", 2, bert()),
     case("traced greedy tokens of an encoder", "apr trace bert --prompt hello --greedy 3", 2, bert()),
     case("gave too few token types", "apr trace bert --ids 2,5,3 --token-types 0,0", 2, bert()),
-    e("gave no text", "< /dev/null", 2),
     e("gave texts and a file", "hello --input texts.txt"),
     e("gave a dash among texts", "hello -"),
     e("gave a file that is not there", "--input texts.txt", 3),
@@ -41,7 +39,7 @@ CASES = [
     e("named a prompt that there is not", "hello --prompt-name query"),
     e("asked for both lengths", "hello --normalize --no-normalize"),
     e("asked for a pooling that there is not", "hello --pooling middle"),
-    e("asked for a pooler and something else", "hello --pooling pooler,mean"),
+    e("asked for a pooler and something else", "hello --pooling pooler --pooling mean"),
     e("asked for longer texts than the model takes", "hello --max-length 5000"),
     e("gave a prompt that leaves no room", "hello --prompt '" + "there " * 40 + "'"),
     e("compared too many texts", "--input texts.txt --similarity", 2, file("texts.txt", "hello\n" * 5000)),
@@ -61,4 +59,6 @@ CASES = [
     recipe("has a prompt that is a number", 4, config_sentence_transformers__json={"prompts": {"query": 7}}),
     recipe("has a default prompt that there is not", 4,
            config_sentence_transformers__json={"prompts": {"query": "query: "}, "default_prompt_name": "passage"}),
+    recipe("names a pooling that there is not", 9, pooling={"pooling_mode": "sideways", "word_embedding_dimension": 16}),
+    case("asked for the pooler of a model that has none", "apr embeddings tiny.apr hello --pooling pooler", 9, tiny),
 ]
