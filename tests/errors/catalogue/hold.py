@@ -155,4 +155,7 @@ CASES = [
         top=[10**6] * len(read["prompts"][0]["top"]))),
     check("held a model to a canary with a token beyond the vocabulary", lambda read: read["prompts"][0].update(
         ids=[99999] * len(read["prompts"][0]["ids"]))),
+    check("held a model to a canary whose settings are a number", lambda read: read["setup"].update(config=7)),
+    check("held a model to a canary whose generation settings are a number", lambda read: read["setup"].update(generation=7)),
+    check("held a model to a canary whose tokenizer's ids are a text", lambda read: read["setup"]["tokenizer"].update(ids="many")),
 ]

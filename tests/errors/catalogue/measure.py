@@ -55,4 +55,6 @@ CASES = [
     task("gave a stride to a task", 2, GOOD, options=" --stride 64"),
     task("compares on a task", 2, GOOD, options=" --against tiny.apr"),
     case("gave a text in another encoding", "apr eval tiny.apr --dataset text.txt", 4, tiny, file("text.txt", b"Caf\xe9 au lait, s'il vous pla\xeet.")),
+    case("asked a model with a NaN for choices", "apr eval model --task quiz.jsonl", 8, lines("quiz.jsonl", GOOD),
+         checkpoint(tensors=lambda all: all["model.norm.weight"][1].__setitem__(0, float("nan")))),
 ]

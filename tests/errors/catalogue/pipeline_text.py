@@ -164,7 +164,6 @@ CASES = [
     conduct("gave a timeout without a unit", "timeout: 5"),
     conduct("gave too many attempts", "retry: {count: 1000, after: [io]}"),
     conduct("left out how often to try again", "retry: {after: [io]}"),
-    conduct("left out after what to try again", "retry: {count: 2}"),
     conduct("tries again after mistakes", "retry: {count: 2, after: [usage]}"),
     conduct("gave memory without a unit that is known", "resources: {memory: much}"),
     conduct("allows failure by a text", "allow_failure: sometimes"),
@@ -195,6 +194,7 @@ CASES = [
            "\"${stages.import.output}\", quantize: \"${matrix.scheme}\"}}\n"
            "  look: {uses: inspect, with: {model: \"${stages.shrink[*].output}\"}}\n"),
     stages("never closed the bracket of a combination", "  look: {uses: inspect, with: {model: \"${stages.import[a.output}\"}}\n"),
+    stages("never closed the quotes of a combination", "  look: {uses: inspect, with: {model: m.apr}, when: \"stages.import['a].report.x == 1\"}\n"),
     stages("left the bracket of a combination empty", "  look: {uses: inspect, with: {model: \"${stages.import[].output}\"}}\n"),
     stages("wrote an expression of a whole page", "  look: {uses: inspect, with: {model: \"${params.a" + "a" * 5000 + "}\"}}\n"),
     gate("gave a setting of a gate twice", "[{size: {max: 1MiB, Max: 2MiB}}]"),

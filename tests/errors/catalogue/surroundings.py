@@ -59,8 +59,8 @@ CASES = [
     case("has no place for temporary files", "TMPDIR=/nowhere apr probador playbook run mine.yaml", 7,
          file("mine.yaml", "name: mine\nsteps:\n  - command: apr --version\n")),
     case("pressed Ctrl-C while a model was measured", "apr bench tiny.apr --repeat 1000", 130, tiny, interrupt=True),
-    case("pressed Ctrl-C while an answer was made", "apr run tiny.apr 'Tell me a story.' --max-tokens 900 --temperature 5 --backend reference "
-         "> answer.txt", 130, tiny, interrupt=True),
+    case("pressed Ctrl-C while a text was read", "apr eval tiny.apr --dataset text.txt --stride 1", 130, tiny,
+         file("text.txt", "the cat and the dog " * 20000), interrupt=True),
     case("pressed Ctrl-C in the middle of a long answer", "apr bench tiny.apr --decode 500 --repeat 1000 --json", 130, tiny,
          interrupt=True),
 ]

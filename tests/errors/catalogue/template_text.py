@@ -105,4 +105,8 @@ CASES = [
     template("wrote a number that ends in a letter e", "{{ 1e }}"),
     template("put a list into itself without end", "{% set ns = namespace(x=[]) %}{% for i in range(300) %}"
                                                    "{% set ns.x = [ns.x] %}{% endfor %}"),
+    template("gave a filter too much", "{{ messages | join('a', 'b', 'c', 'd') }}"),
+    template("gave two lists of arguments", "{% macro m(a) %}{% endmacro %}{{ m(*[1], *[2]) }}"),
+    template("wrote on behind a statement", "{% endfor 1 %}"),
+    template("wrote on behind a condition", "{% if true 1 %}{% endif %}"),
 ]

@@ -61,4 +61,5 @@ CASES = [
            config_sentence_transformers__json={"prompts": {"query": "query: "}, "default_prompt_name": "passage"}),
     recipe("names a pooling that there is not", 9, pooling={"pooling_mode": "sideways", "word_embedding_dimension": 16}),
     case("asked for the pooler of a model that has none", "apr embeddings tiny.apr hello --pooling pooler", 9, tiny),
+    case("gave a model that writes an empty text", "apr embeddings tiny.apr ''", 5, tiny),
 ]
