@@ -64,7 +64,7 @@ def test_wrong_magic(t):
     for number, content in enumerate([b"hello, I am no model\n" * 10, b"\0" * 100, b"GGUF" + b"\0" * 60, b"APR"]):
         t.path(f"w{number}").write_bytes(content)
         for words in READERS:
-            t.fails(4, words[0], f"w{number}", *words[1:])
+            t.fails(9 if content.startswith(b"GGUF") else 4, words[0], f"w{number}", *words[1:])
 
 
 def test_unknown_apr_version(t):

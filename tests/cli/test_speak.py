@@ -112,7 +112,7 @@ def test_refusals(t):
     t.fails(2, "run", "tiny.apr", "x", "--parse-special", says="--raw")
     t.fails(2, "run", "tiny.apr", "x", "--raw", "--system", "y", says="--system")
     t.fails(2, "bench", "tiny.apr", "--prefill", 1000, "--decode", 100, says=["1100", "1024"])
-    t.fails(2, "run", "tiny.apr", "x", "--date", "someday", says="the date given")
+    t.fails(2, "run", "tiny.apr", "x", "--date", "someday", says='the date "someday" is neither')
 
 
 def test_broken_template(t):

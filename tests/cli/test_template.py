@@ -56,7 +56,7 @@ def test_variables(t):
     refused(t, "NAME=VALUE", "x", "--set", "a", code=2)
     refused(t, "NAME=VALUE", "x", "--set", "1a=2", code=2)
     refused(t, "cannot give tools", "x", "--set", "tools=[]", code=2, hint="--tools")
-    refused(t, "the date given", "x", "--date", "soon", code=2)
+    refused(t, 'the date "soon" is neither', "x", "--date", "soon", code=2)
 
 
 def test_files_and_standard_input(t):
