@@ -69,7 +69,7 @@ class Export final : public Stage {
     if (!written) {
       // The folder is written under another name and renamed; people know the name they gave.
       Error error = std::move(written).error();
-      const std::string other = cat(".", base_name(target), "-tmp-");
+      const std::string other = cat(".", base_name(target), ".apr-tmp-");
       if (const auto at = error.context.find(other); at != std::string::npos) {
         const auto end = std::min(error.context.find('/', at), error.context.size());
         error.context.replace(at, end - at, base_name(target));

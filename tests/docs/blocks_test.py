@@ -14,11 +14,12 @@ NOT_RUN = {
     'node tests/runtime/run_wasi.mjs build/wasi/bin/apr-runtime.wasm FOLDER /model/tiny.apr "What is 2+2?"':
         'needs the WASI build; tests/runtime runs the same',
     'cd tests/unit/template/oracle && npm ci': 'needs a network and a folder of one\'s own',
+    'python3 tests/errors/errors.py --programs build/release/bin --write': 'a test runs it, and compares instead of writing',
     'apr-pipeline init    FILE                      a commented pipeline to start from': 'a table, not commands',
     'apr content root 1': 'a file format',
 }
-# docs/cli.md is made from the help pages, whose examples run_examples.py runs.
-RUN_ELSEWHERE = {'docs/cli.md'}
+# docs/cli.md is made from the help pages, whose examples run_examples.py runs; tests/errors runs what errors.md shows.
+RUN_ELSEWHERE = {'docs/cli.md', 'docs/errors.md'}
 
 COMMAND = re.compile(r'(\$ )?(apr|apr-pipeline|apr-runtime|make|cmake|ctest|npm|node|export|cd|python3)( |$)'
                      r'|.*\| apr(-pipeline)? |\./[a-z]')

@@ -179,7 +179,7 @@ def missing_entries(programs, cases):
     for name, number in codes:
         if int(number) not in provoked and (name in made or name not in UNREACHABLE):
             yield f"no entry ends with exit code {number} ({name})"
-    for number in sorted(provoked - {int(number) for _, number in codes}):
+    for number in sorted(provoked - {int(number) for _, number in codes} - {0}):  # 0: what is warned of
         yield f"an entry ends with exit code {number}, which is none of core/base/error.h"
 
 

@@ -41,7 +41,7 @@ CASES = [
     e("asked for a pooling that there is not", "hello --pooling middle"),
     e("asked for a pooler and something else", "hello --pooling pooler --pooling mean"),
     e("asked for longer texts than the model takes", "hello --max-length 5000"),
-    e("gave a prompt that leaves no room", "hello --prompt '" + "there " * 40 + "'"),
+    e("gave a prompt that leaves no room", "hello --prompt \"$(printf 'there %.0s' {1..40})\""),
     e("compared too many texts", "--input texts.txt --similarity", 2, file("texts.txt", "hello\n" * 5000)),
     e("wrote vectors over a file", "hello --npy out.npy", 5, file("out.npy", "mine")),
     recipe("has a modules.json that is an object", 4, {}),
