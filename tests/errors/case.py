@@ -10,7 +10,7 @@ class Case:
     prepare: tuple      # functions that get the entry's folder before the command runs
     hide: tuple         # (expression, replacement): what differs between machines
     says: str = ""      # which standard streams are shown: "err", "out" or "both"
-    person: bool = False       # run as somebody who is not root
+    person: bool = False       # permissions hold, for root too
     interrupt: bool = False    # Ctrl-C once it works
     area: str = ""
 

@@ -6,6 +6,7 @@ from fixtures import checkpoint, damaged, file, flip, folder, model, setup, smal
 
 TITLE = "Comparisons: diff, compare-hf"
 Q = "model.layers.0.self_attn.q_proj.weight"
+NUMBERS = [(r"-?\d[\d.]*e[+-]\d+|-?\d+\.\d+", "…"), (r" +…", "  …")]
 CASES = [
     case("compared with a file that is not there", "apr diff tiny.apr other.apr", 3, tiny),
     case("compared with one model only", "apr diff tiny.apr", 2, tiny),
@@ -26,9 +27,9 @@ CASES = [
     case("compared tensors that there are not", "apr compare-hf small.apr --hf model --tensor 'layers.9*'", 3, small, checkpoint()),
     case("compared traces of different prompts", "apr diff t u", 5, small,
          setup("trace", "small.apr", "--prompt", "Hello", "--export", "t"),
-         setup("trace", "small.apr", "--prompt", "there", "--export", "u"), show="both"),
+         setup("trace", "small.apr", "--prompt", "there", "--export", "u"), show="both", hide=NUMBERS),
     case("compared traces of different values", "apr diff t u", 5, small,
          setup("trace", "small.apr", "--prompt", "Hello", "--nodes", "embed", "--export", "t"),
-         setup("trace", "small.apr", "--prompt", "Hello", "--nodes", "final_norm", "--export", "u"), show="both"),
+         setup("trace", "small.apr", "--prompt", "Hello", "--nodes", "final_norm", "--export", "u"), show="both", hide=NUMBERS),
     case("compared with a checkpoint of another vocabulary", "apr compare-hf small.apr --hf $MODEL --tensor '*norm*'", 5, small, show="both"),
 ]

@@ -9,7 +9,7 @@ TITLE = "Pipelines at work"
 HEAD = "apiVersion: apr.dev/v1\nkind: Pipeline\nname: demo\n"
 SMALL = HEAD + ("stages:\n  shrink: {uses: convert, with: {model: small.apr, quantize: int8}}\n"
                 "outputs: {m: {from: \"${stages.shrink.output}\", to: m.apr}}\n")
-CLOCK = [(r"\b\d+(\.\d+)? m?s\b", "… s"), (r"\d{8}-\d{6}-\d+|\d{8}T\d{6}Z?(-\w+)?", "RUN"), (r"\d+(\.\d+)? [KMG]iB are", "… are"),
+CLOCK = [(r"about [0-9.]+ [kMG]B of memory", "about … MB of memory"), (r"\b\d+(\.\d+)? m?s\b", "… s"), (r"\d{8}-\d{6}-\d+|\d{8}T\d{6}Z?(-\w+)?", "RUN"), (r"\d+(\.\d+)? [KMG]iB are", "… are"),
          (r"  +… s", "  … s")]
 
 
