@@ -103,6 +103,7 @@ class Child {
     ::posix_spawn_file_actions_addchdir_np(&actions, inside.c_str());
     ::posix_spawnattr_setpgroup(&attributes, 0);
     ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    begin_ = monotonic_ns();  // before: the child may be done before this process goes on
     const int failed = ::posix_spawnp(&process_, program.c_str(), &actions, &attributes,
                                       arguments.data(), environment.data());
     ::posix_spawn_file_actions_destroy(&actions);
@@ -114,8 +115,7 @@ class Child {
   Result<Ended> talk(std::string_view text, Descriptor input, Descriptor output, Descriptor errors,
                      double timeout) {
     Ended ended;
-    const std::uint64_t begin = monotonic_ns();
-    const auto seconds = [&] { return static_cast<double>(monotonic_ns() - begin) * 1e-9; };
+    const auto seconds = [&] { return static_cast<double>(monotonic_ns() - begin_) * 1e-9; };
     ::fcntl(input.get(), F_SETFL, O_NONBLOCK);
     if (text.empty()) input.reset();
     while (output.get() >= 0 || errors.get() >= 0) {
@@ -162,6 +162,7 @@ class Child {
   }
 
   ::pid_t process_ = 0;
+  std::uint64_t begin_ = 0;
 };
 
 /// What is not as expected; empty: all is.
