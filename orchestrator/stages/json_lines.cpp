@@ -27,7 +27,7 @@ Status for_each_json_line(
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = cat(file, ": line ", number);
+    const std::string where = cat(file, ":", number);
     APR_ASSIGN(const Json value, parse_json_line(line, file, number));
     APR_TRY(use(value, where));
   }

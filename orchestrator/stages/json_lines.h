@@ -14,7 +14,7 @@ namespace apr {
 /// One line of such a file; a mistake in it is told as FILE:LINE:COLUMN.
 Result<Json> parse_json_line(std::string_view line, const std::string& file, std::size_t number);
 
-/// Calls use(value, "FILE: line N") for every line that is not blank, until one fails.
+/// Calls use(value, "FILE:N") for every line that is not blank, until one fails.
 Status for_each_json_line(
     std::string_view text, const std::string& file,
     const std::function<Status(const Json& value, const std::string& where)>& use);

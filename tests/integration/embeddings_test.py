@@ -298,7 +298,7 @@ def test_wrong_usage_is_said_before_any_work(t):
     t.equal(t.path("v.npy").read_text(), "mine")
     t.ok("embeddings", model, "a", "--npy", "v.npy", "--force")
     t.fails(3, "embeddings", model, "--input", "no.txt", says="no.txt")
-    t.fails(2, "embeddings", model, "--input", t.folder, says="folder")
+    t.fails(3, "embeddings", model, "--input", t.folder, says="folder")
     t.fails(2, "embeddings", model, "a", "--input", "texts.txt", says="--input")
     t.fails(2, "embeddings", model, "a", "-", says="stands alone")
     t.fails(2, "embeddings", model, "a", "--normalize", "--no-normalize", says="exclude each other")

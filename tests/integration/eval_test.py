@@ -153,9 +153,9 @@ def test_bad_tasks_are_named_by_line_and_field(t):
                        ('{"question": "x", "choices": ["a", 3], "answer": 0}', "3"),
                        ('{"question": "x", "choices": ["a", "b"]}', "answer"),
                        ('{"question": "x", "choices": ["a", "b"], "answer": 2}', "none of the 2"),
-                       ('{"question": "x", "choices": ["a", "b"], "answer": "C"}', "none of the 2"), ("{", "line 2")]:
+                       ('{"question": "x", "choices": ["a", "b"], "answer": "C"}', "none of the 2"), ("{", "bad.jsonl:2:2")]:
         t.path("bad.jsonl").write_text(good + "\n" + line + "\n")
-        t.fails(4, "eval", "tiny.apr", "--task", "bad.jsonl", says=["line 2", says])
+        t.fails(4, "eval", "tiny.apr", "--task", "bad.jsonl", says=["bad.jsonl:2:", says])
     t.path("empty.jsonl").write_text("\n")
     t.fails(5, "eval", "tiny.apr", "--task", "empty.jsonl", says="no questions")
     t.fails(2, "eval", "tiny.apr", says="--dataset")
