@@ -186,7 +186,7 @@ def test_forms_of_answers(t):
                        ({"goal": "x", "sol1": "a", "sol2": "b", "label": 1}, 1)]:
         t.path("task.jsonl").write_text(json.dumps(line))
         if gold is None:  # two readings
-            t.fails(4, "eval", "tiny.apr", "--task", "task.jsonl", says=["line 1", "also names choice"])
+            t.fails(4, "eval", "tiny.apr", "--task", "task.jsonl", says=["task.jsonl:1:", "also names choice"])
         else:
             t.equal(scored(t, line)[0]["gold"], gold, line)
 
