@@ -193,6 +193,14 @@ class Reader {
     APR_TRY(decode(file.get(), info, collector));
     APR_ASSIGN(audio.samples, collector.finish());
     if (audio.samples.empty()) return make_error(ErrorCode::format, "holds no sound", name_);
+    // What was read is finite; converting the rate sums up, and so may leave the range of a float.
+    const auto finite = [](float sample) { return std::isfinite(sample); };
+    if (!std::all_of(audio.samples.begin(), audio.samples.end(), finite)) {
+      return make_error(ErrorCode::format,
+                        cat("holds samples too large to convert from ", info.samplerate, " to ",
+                            rate_, " samples per second"),
+                        name_, "full scale is 1; make it quieter");
+    }
     return audio;
   }
 

@@ -361,6 +361,13 @@ TEST_CASE("Sound that is too long or no number") {
   const Error nan =
       refusal(encode(folder, "nan.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 16000, 1, samples));
   CHECK(nan.message == "sample 17 is not a finite number");
+
+  std::vector<float> huge(4000, 3e38f);
+  for (std::size_t i = 0; i < huge.size(); i += 3) huge[i] = -3e38f;
+  const Error large =
+      refusal(encode(folder, "huge.wav", SF_FORMAT_WAV | SF_FORMAT_FLOAT, 44100, 1, huge));
+  CHECK(large.message ==
+        "holds samples too large to convert from 44100 to 16000 samples per second");
 }
 
 TEST_CASE("Reading stops when asked to") {
