@@ -15,6 +15,13 @@ def sound(wrong, code, change=None, **values):
                 hide=[("can be read: .*", "can be read: (what the library says)")])
 
 
+def loud(content):
+    """The header of float samples in place of 16-bit ones, and samples near the end of what a float can be."""
+    body = struct.pack("<4000f", *(3e38 if i % 3 else -3e38 for i in range(4000)))
+    return content[:4] + struct.pack("<I", 36 + len(body)) + content[8:20] + struct.pack(
+        "<HHIIHH", 3, 1, 44100, 44100 * 4, 4, 32) + b"data" + struct.pack("<I", len(body)) + body
+
+
 CASES = [
     case("transcribed with a model of text", "apr transcribe tiny.apr speech.wav", 9, tiny, wav()),
     case("asked a speech model for an answer", "apr run whisper hello", 9, whisper()),
@@ -58,6 +65,7 @@ CASES = [
          whisper(generation={"suppress_tokens": 7}), wav()),
     case("transcribed with an encoder of text", "apr transcribe bert speech.wav", 9, bert(), wav()),
     sound("gave a recording of sixty-five channels", 4, channels=65),
+    sound("gave a recording louder than its rate can be converted", 4, loud),
     case("asked for words in another language of an English model", "apr transcribe whisper speech.wav --language de", 2,
          whisper(generation={"is_multilingual": False}), wav()),
     case("lost the token that begins a transcript", "apr transcribe whisper speech.wav", 4,
