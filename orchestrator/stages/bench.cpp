@@ -72,7 +72,8 @@ VerbInfo describe() {
   info.params.push_back(mode_param(Mode::fast));
   info.params.push_back(backend_param());
   info.examples = {{"apr bench tiny.apr", "tokens per second"},
-                   {"apr bench tiny.apr --prefill 512 --decode 128 --threads 2 --json", "longer, for other programs"},
+                   {"apr bench tiny.apr --prefill 512 --decode 128 --threads 2 --json",
+                    "longer, for other programs"},
                    {"apr bench bert.apr --prefill 128 --batch 16", "an encoder of texts"}};
   info.metrics = {"prefill_tokens_per_second",
                   "decode_tokens_per_second",

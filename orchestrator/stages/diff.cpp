@@ -61,7 +61,8 @@ VerbInfo describe() {
   info.params.push_back(std::move(limit));
   info.examples = {
       {"apr diff tiny.apr tiny-int4.apr", "what quantizing changed: weights, so exit code 5"},
-      {"apr diff tiny.apr tiny-int8.apr --relative 0.01", "is that noise within limits? it is: exit code 1"},
+      {"apr diff tiny.apr tiny-int8.apr --relative 0.01",
+       "is that noise within limits? it is: exit code 1"},
       {"apr diff trace-a trace-b --tolerance 1e-4", "two traces, value by value"}};
   info.metrics = {"max_difference", "max_relative_rms", "min_cosine"};
   return info;
