@@ -115,7 +115,7 @@ struct PluginHost::State {
   std::mutex digest_mutex;
   std::map<std::string, Digest, std::less<>> digests;  ///< by library: computed, not believed
 
-  void read_folder(const std::string& folder);
+  void read_folder(const std::string& folder, bool asked_for);
   void refuse_doubles();
   const PluginInfo* by_name(std::string_view name) const;
   Status load(const PluginInfo& plugin);
@@ -124,7 +124,7 @@ struct PluginHost::State {
   Result<Digest> checked_digest(const PluginInfo& plugin);
 };
 
-void PluginHost::State::read_folder(const std::string& folder) {
+void PluginHost::State::read_folder(const std::string& folder, bool asked_for) {
   const auto status = file_status(folder);
   if (!status || status->kind != FileKind::folder) return;
   const auto names = list_folder(folder);
@@ -132,10 +132,12 @@ void PluginHost::State::read_folder(const std::string& folder) {
     PluginInfo unreadable;
     unreadable.name = folder;
     unreadable.manifest = folder;
+    unreadable.asked_for = asked_for;
     unreadable.refusal = cat("the folder cannot be read: ", names.error().message);
     plugins.push_back(std::move(unreadable));
     return;
   }
+  const std::size_t known = plugins.size();
   for (const std::string& name : *names) {
     if (ends_with(name, ".json")) {
       plugins.push_back(read_manifest(folder, name));
@@ -144,6 +146,7 @@ void PluginHost::State::read_folder(const std::string& folder) {
       plugins.push_back(without_manifest(folder, name));
     }
   }
+  for (std::size_t i = known; i < plugins.size(); ++i) plugins[i].asked_for = asked_for;
 }
 
 /// The first plugin of a name wins, and the first that provides a thing.
@@ -240,13 +243,15 @@ Result<std::unique_ptr<PluginHost>> PluginHost::create(
   State& state = *host->state_;
   APR_TRY(add_given_folders(plugin_path, state.search_path));
   APR_TRY(add_environment_folders(state.search_path));
+  const std::size_t asked_for = state.search_path.size();
   add_standard_folders(state.search_path);
 
   std::set<std::string> seen;  // one folder may be named twice
-  for (const std::string& folder : state.search_path) {
+  for (std::size_t i = 0; i < state.search_path.size(); ++i) {
+    const std::string& folder = state.search_path[i];
     std::error_code failed;
     const fs::path real = fs::canonical(folder, failed);
-    if (!failed && seen.insert(real.string()).second) state.read_folder(folder);
+    if (!failed && seen.insert(real.string()).second) state.read_folder(folder, i < asked_for);
   }
   state.refuse_doubles();
   state.registry.set_finder([&state](Registry&, std::string_view kind, std::string_view id) {

@@ -29,10 +29,11 @@ struct PluginInfo {
     std::string summary;
   };
   std::vector<Provided> provides;
-  std::string library;   ///< path of the shared library
-  std::string manifest;  ///< path of the manifest
-  std::string sha256;    ///< of the library, as the manifest records it
-  std::string refusal;   ///< why it will not be loaded; empty if it can be
+  std::string library;     ///< path of the shared library
+  std::string manifest;    ///< path of the manifest
+  std::string sha256;      ///< of the library, as the manifest records it
+  std::string refusal;     ///< why it will not be loaded; empty if it can be
+  bool asked_for = false;  ///< lies in a folder of --plugin-path or $APR_PLUGIN_PATH
 };
 
 /// Search order: folders given with --plugin-path, $APR_PLUGIN_PATH (colon-separated), the user's

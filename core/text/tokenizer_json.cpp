@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -175,13 +176,19 @@ Status PartsReader::read_added_tokens() {
                            " here, but the vocabulary gives it ", *known),
                        file_);
     }
-    const bool special = token["special"].as_boolean();
+    APR_ASSIGN(const bool special, read_switch_or(token, field, "special", false, file_));
     std::uint8_t flags = token_flag::kAdded;
     if (special) flags |= token_flag::kSpecial;
-    if (token["single_word"].as_boolean()) flags |= token_flag::kSingleWord;
-    if (token["lstrip"].as_boolean()) flags |= token_flag::kLeftStrip;
-    if (token["rstrip"].as_boolean()) flags |= token_flag::kRightStrip;
-    if (token["normalized"].as_boolean(!special)) flags |= token_flag::kNormalized;
+    const std::tuple<std::string_view, std::uint8_t, bool> switches[] = {
+        {"single_word", token_flag::kSingleWord, false},
+        {"lstrip", token_flag::kLeftStrip, false},
+        {"rstrip", token_flag::kRightStrip, false},
+        {"normalized", token_flag::kNormalized, !special},
+    };
+    for (const auto& [name, flag, fallback] : switches) {
+      APR_ASSIGN(const bool is_set, read_switch_or(token, field, name, fallback, file_));
+      if (is_set) flags |= flag;
+    }
     APR_TRY(put_token(content, token["id"], flags, field));
   }
   return {};
@@ -367,9 +374,13 @@ Status PartsReader::read_settings() {
   if (model_is_word_piece()) {
     APR_TRY(read_word_piece(settings));
   } else {
-    settings.fuse_unknown = model_["fuse_unk"].as_boolean();
-    settings.byte_fallback = model_["byte_fallback"].as_boolean();
-    settings.ignore_merges = model_["ignore_merges"].as_boolean();
+    const auto read = [&](bool& to, std::string_view name) -> Status {
+      APR_ASSIGN(to, read_switch_or(model_, "model", name, false, file_));
+      return {};
+    };
+    APR_TRY(read(settings.fuse_unknown, "fuse_unk"));
+    APR_TRY(read(settings.byte_fallback, "byte_fallback"));
+    APR_TRY(read(settings.ignore_merges, "ignore_merges"));
   }
   parts_.settings =
       write_settings(settings, normalizer_json, json_["pre_tokenizer"], json_["decoder"]);

@@ -64,10 +64,19 @@ Result<PreTokenizerStep::Join> read_join(const Json& json, const std::string& fi
   return unsupported(field + ".behavior", cat("\"", name, "\" is not supported"), file);
 }
 
+/// A switch that must be there.
+Result<bool> read_switch(const Json& json, const std::string& field, std::string_view name,
+                         std::string_view file) {
+  if (!json[name].is_boolean()) {
+    return malformed(cat(field, ".", name), "expected true or false", file);
+  }
+  return json[name].as_boolean();
+}
+
 Result<PreTokenizerStep> read_split(const Json& json, const std::string& field,
                                     std::string_view file) {
   PreTokenizerStep step;
-  const bool invert = json["invert"].as_boolean();
+  APR_ASSIGN(const bool invert, read_switch_or(json, field, "invert", false, file));
   APR_ASSIGN(step.join, read_join(json, field, file));
   if (const Json& regex = json["pattern"]["Regex"]; regex.is_string()) {
     const auto pattern = SplitPattern::recognize(regex.as_string());
@@ -92,12 +101,17 @@ Result<PreTokenizerStep> read_split(const Json& json, const std::string& field,
   return step;
 }
 
+Result<PreTokenizerStep::Prefix> read_prefix_space(const Json& json, const std::string& field,
+                                                   std::string_view file) {
+  APR_ASSIGN(const bool always, read_switch_or(json, field, "add_prefix_space", true, file));
+  return always ? PreTokenizerStep::Prefix::always : PreTokenizerStep::Prefix::never;
+}
+
 Result<PreTokenizerStep::Prefix> read_prefix_scheme(const Json& json, const std::string& field,
                                                     std::string_view file) {
   const Json& scheme = json["prepend_scheme"];
   if (scheme.is_null()) {
-    return json["add_prefix_space"].as_boolean(true) ? PreTokenizerStep::Prefix::always
-                                                     : PreTokenizerStep::Prefix::never;
+    return read_prefix_space(json, field, file);
   }
   if (scheme.as_string() == "always") return PreTokenizerStep::Prefix::always;
   if (scheme.as_string() == "first") return PreTokenizerStep::Prefix::first;
@@ -113,15 +127,6 @@ Result<std::string> read_replacement(const Json& json, const std::string& field,
     return malformed(field + ".replacement", "expected one character", file);
   }
   return text;
-}
-
-/// A switch that must be there.
-Result<bool> read_switch(const Json& json, const std::string& field, std::string_view name,
-                         std::string_view file) {
-  if (!json[name].is_boolean()) {
-    return malformed(cat(field, ".", name), "expected true or false", file);
-  }
-  return json[name].as_boolean();
 }
 
 Result<NormalizerStep> read_bert_normalizer(const Json& json, const std::string& field,
@@ -148,6 +153,15 @@ std::optional<NormalForm> normal_form(std::string_view type) {
 }
 
 }  // namespace
+
+Result<bool> read_switch_or(const Json& json, std::string_view field, std::string_view name,
+                            bool fallback, std::string_view file) {
+  const Json& value = json[name];
+  if (value.is_null()) return fallback;
+  if (value.is_boolean()) return value.as_boolean();
+  return malformed(field.empty() ? std::string(name) : cat(field, ".", name),
+                   "expected true or false", file);
+}
 
 Result<std::vector<NormalizerStep>> read_normalizer(const Json& json, std::string_view file) {
   std::vector<NormalizerStep> steps;
@@ -208,18 +222,18 @@ Result<std::vector<PreTokenizerStep>> read_pre_tokenizer(const Json& json, std::
         } else if (type == "ByteLevel") {
           step.kind = PreTokenizerStep::Kind::byte_level;
           step.pattern = SplitPattern::gpt2();
-          step.cuts = part["use_regex"].as_boolean(true);
-          step.prefix = part["add_prefix_space"].as_boolean(true) ? PreTokenizerStep::Prefix::always
-                                                                  : PreTokenizerStep::Prefix::never;
+          APR_ASSIGN(step.cuts, read_switch_or(part, field, "use_regex", true, file));
+          APR_ASSIGN(step.prefix, read_prefix_space(part, field, file));
         } else if (type == "Metaspace") {
           step.kind = PreTokenizerStep::Kind::metaspace;
           step.join = PreTokenizerStep::Join::with_next;
-          step.cuts = part["split"].as_boolean(true);
+          APR_ASSIGN(step.cuts, read_switch_or(part, field, "split", true, file));
           APR_ASSIGN(step.text, read_replacement(part, field, file));
           APR_ASSIGN(step.prefix, read_prefix_scheme(part, field, file));
         } else if (type == "Digits") {
           step.kind = PreTokenizerStep::Kind::digits;
-          step.individual = part["individual_digits"].as_boolean();
+          APR_ASSIGN(step.individual,
+                     read_switch_or(part, field, "individual_digits", false, file));
         } else if (type == "BertPreTokenizer") {
           step.kind = PreTokenizerStep::Kind::bert;
         } else if (type == "WhitespaceSplit") {

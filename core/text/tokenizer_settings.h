@@ -127,6 +127,11 @@ struct TokenizerSettings {
   }
 };
 
+/// A switch of a tokenizer.json that may be left out or null. What is neither true nor false is an
+/// error that names `field`.`name`.
+Result<bool> read_switch_or(const Json& json, std::string_view field, std::string_view name,
+                            bool fallback, std::string_view file);
+
 /// Readers of the parts of a tokenizer.json. Errors name the field.
 Result<std::vector<NormalizerStep>> read_normalizer(const Json& json, std::string_view file);
 Result<std::vector<PreTokenizerStep>> read_pre_tokenizer(const Json& json, std::string_view file);

@@ -114,7 +114,7 @@ Status read_word_piece(const Json& json, TokenizerSettings& settings, std::strin
     return malformed("max_input_chars_per_word", "expected a number", file);
   }
   settings.max_word_characters = static_cast<std::uint64_t>(most.as_integer());
-  settings.clean_up = json["clean_up"].as_boolean();
+  APR_ASSIGN(settings.clean_up, read_switch_or(json, {}, "clean_up", false, file));
   if (!settings.unknown) return malformed("unk", "there is none", file);
   if (settings.byte_level()) {
     return unsupported("pre_tokenizer", "ByteLevel does not go with WordPiece", file);
@@ -162,9 +162,9 @@ Result<TokenizerSettings> read_settings(std::string_view text, std::uint32_t tok
   APR_ASSIGN(settings.cls, read_id(json, "cls", tokens, file));
   APR_ASSIGN(settings.sep, read_id(json, "sep", tokens, file));
   APR_ASSIGN(settings.mask, read_id(json, "mask", tokens, file));
-  settings.fuse_unknown = json["fuse_unk"].as_boolean();
-  settings.byte_fallback = json["byte_fallback"].as_boolean();
-  settings.ignore_merges = json["ignore_merges"].as_boolean();
+  APR_ASSIGN(settings.fuse_unknown, read_switch_or(json, {}, "fuse_unk", false, file));
+  APR_ASSIGN(settings.byte_fallback, read_switch_or(json, {}, "byte_fallback", false, file));
+  APR_ASSIGN(settings.ignore_merges, read_switch_or(json, {}, "ignore_merges", false, file));
   APR_TRY(read_word_piece(json, settings, file));
   return settings;
 }

@@ -231,6 +231,7 @@ int run_verb(Verb& verb, const ParsedCommand& command) {
                      .json = global.json,
                      .terminal = terminal,
                      .threads = global.threads};
+  if (!verb.info().name.starts_with("plugins ")) warn_of_refused(kProgram, **host, context.notes);
   auto outcome = verb.run(context);
   progress->finish();
   if (global.verbose) tell_costs(started, verb.info(), **host);

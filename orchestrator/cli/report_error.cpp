@@ -37,6 +37,15 @@ int report_error(std::string_view program, const Error& error, bool json) {
   return exit_code(error.code);
 }
 
+void warn_of_refused(std::string_view program, const PluginHost& host, std::ostream& out) {
+  const Style style{wants_colour(STDERR_FILENO)};
+  for (const PluginInfo& plugin : host.plugins()) {
+    if (!plugin.asked_for || plugin.refusal.empty()) continue;
+    out << program << ": " << style.yellow("warning:") << " plugin " << printable(plugin.name)
+        << " is refused: " << printable(plugin.refusal) << '\n';
+  }
+}
+
 int finish_output(std::string_view program, int code) {
   std::cout.flush();
   if (std::cout.good()) return code;

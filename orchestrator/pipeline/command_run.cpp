@@ -88,6 +88,7 @@ int run_with(const ParsedCommand& command, const std::vector<std::string>& sets)
   if (!loaded) return code;
   auto host = PluginHost::create(command.global.plugin_path);
   if (!host) return fail(host.error(), json);
+  if (!quiet) warn_of_refused(kProgram, **host, std::cerr);
   auto state = State::open(state_folder(command));
   if (!state) return fail(state.error(), json);
 

@@ -8,6 +8,7 @@
 #include "orchestrator/pipeline/gate_kinds.h"
 #include "orchestrator/pipeline/publish.h"
 #include "orchestrator/pipeline/resolve.h"
+#include "orchestrator/pipeline/values.h"
 
 namespace apr::pipeline {
 namespace {
@@ -15,15 +16,24 @@ namespace {
 /// What a process takes beside its data.
 constexpr std::uint64_t kProcessBytes = std::uint64_t{64} << 20;
 
-std::string shown(const YamlNode& node) {
-  if (node.is_text()) return node.text;
-  return node.to_json().dump();
-}
-
-std::string describe(const GateSpec& gate) {
+/// A gate as people read it. Parameters and the values of the matrix are put in; what only the run
+/// knows stays as it is written.
+std::string describe(const GateSpec& gate, const Expression::Lookup& lookup) {
+  bool open = false;  // refers to what only the run knows
+  const auto fixed = [&](const Reference& reference) -> Result<Json> {
+    if (reference.kind == Reference::Kind::param || reference.kind == Reference::Kind::matrix) {
+      return lookup(reference);
+    }
+    open = true;
+    return Json();
+  };
   std::string text = gate.kind;
   for (const Setting& setting : gate.settings) {
-    text += cat(text == gate.kind ? ": " : ", ", setting.name, " ", shown(setting.value));
+    open = false;
+    const auto value = evaluate(setting.value, fixed, {});
+    const Json shown = value && !open ? *value : setting.value.to_json();
+    text += cat(text == gate.kind ? ": " : ", ", setting.name, " ",
+                shown.is_string() ? shown.as_string() : shown.dump());
   }
   return text;
 }
@@ -78,15 +88,15 @@ class Planner {
     for (const std::size_t other : checked.dependencies) {
       planned.after.push_back(stage(other).spec->name);
     }
+    std::string unknown;  // the first stage whose results would be needed now
+    const auto lookup =
+        make_lookup(request_.pipeline, request_.params, spec.matrix, facts_of(&unknown));
     for (const GateSpec& gate : spec.gates) {
       PlannedGate one;
-      one.text = describe(gate);
+      one.text = describe(gate, lookup);
       planned.gates.push_back(std::move(one));
     }
-    std::string unknown;  // the first stage whose results would be needed now
-    auto resolved = resolve_stage(
-        request_.pipeline, checked,
-        make_lookup(request_.pipeline, request_.params, spec.matrix, facts_of(&unknown)));
+    auto resolved = resolve_stage(request_.pipeline, checked, lookup);
     if (!unknown.empty()) {
       planned.action = spec.when ? PlannedStage::Action::open : PlannedStage::Action::run;
       planned.reason = cat("depends on '", unknown, "', which has to run first");

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import pty
+import re
 import select
 import stat
 import struct
@@ -85,16 +86,18 @@ class Terminal:
         names.pop("XDG_STATE_HOME", None)
         return names
 
-    def until(self, wanted):
+    def until(self, *wanted):
+        """Reads on until all of these came, in this order."""
         begin, end = len(self.text), time.monotonic() + 60
-        while wanted not in self.text[begin:]:
+        pattern = re.compile(".*?".join(map(re.escape, wanted)), re.DOTALL)
+        while not pattern.search(self.text, begin):
             ready, _, _ = select.select([self.master], [], [], max(0, end - time.monotonic()))
             try:
                 data = os.read(self.master, 65536) if ready else b""
             except OSError:
                 data = b""
             if not data:
-                raise framework.Failure(f"{wanted!r} did not come; so far:\n{self.text}")
+                raise framework.Failure(f"{' ... '.join(wanted)!r} did not come; so far:\n{self.text}")
             self.text += data.decode("utf-8", "replace")
         return self.text[begin:]
 
@@ -318,7 +321,7 @@ def test_control_c_throws_away_what_was_typed(t):
     terminal = Editor(t, "chat", "tiny.apr", "--no-history")
     terminal.until("You:")
     terminal.type("\x03")
-    terminal.until("once more")
+    terminal.until("once more", "You:")  # before that the terminal echoes, and nobody reads yet
     terminal.type("half a line")
     terminal.until("half a line")
     terminal.type("\x03")  # the second in a row, but something was typed in between

@@ -76,6 +76,17 @@ def test_broken_manifest_does_not_hide_the_others(t):
     t.check("quantizer_block" in names and names["quantizer_block"] is None, str(names))
 
 
+def test_a_folder_that_was_asked_for_and_is_refused_is_told(t):
+    folder = copy_plugin(t, "quantizer_block")
+    folder.chmod(0o777)
+    asked = ["inspect", t.tiny(), "--plugin-path", folder]
+    t.contains(t.ok(*asked).err, "apr: warning: plugin quantizer_block is refused: anyone on this machine may write")
+    t.equal(t.ok(*asked, "--quiet").err, "")
+    t.equal(t.ok("plugins", "list", "--plugin-path", folder).err, "", "the list itself says so")
+    folder.chmod(0o755)
+    t.equal(t.ok(*asked).err, "")
+
+
 def test_the_current_folder_is_never_searched(t):
     folder = copy_plugin(t, "quantizer_block")
     t.check(str(folder) not in t.json("plugins", "list")["search_path"], "the current folder is searched")

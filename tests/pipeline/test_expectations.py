@@ -68,6 +68,22 @@ def test_plan_tells_which_outputs_are_missing(t):
     t.check(t.path("out/m.apr").exists(), "the output is back", "")
 
 
+def test_plan_shows_the_limits_of_gates(t):
+    path = project(t, HEAD + "params: {limit: {type: string, default: 1MiB}}\nstages:\n" + IMPORT + """\
+  small:
+    uses: convert
+    matrix: {scheme: [q4_0], ratio: [1, 2]}
+    with: {model: "${stages.import.output}", quantize: "${matrix.scheme}"}
+    gates:
+      - size: {of: "${stages.import.output}", max: "${params.limit}", max_ratio: 0.9}
+      - report: {ratio: ">= ${matrix.ratio}"}
+""")
+    plan = t.json("plan", path, "--set", "limit=2MiB")
+    gates = [[gate["gate"] for gate in stage["gates"]] for stage in plan["stages"]]
+    size = "size: of ${stages.import.output}, max 2MiB, max_ratio 0.9"
+    t.equal(gates, [[], [size, "report: ratio >= 1"], [size, "report: ratio >= 2"]])
+
+
 def test_values_of_a_matrix_in_quotes(t):
     path = project(t, HEAD + "stages:\n" + IMPORT + """\
   small:

@@ -113,6 +113,7 @@ CASES = [
     tokenizer("replaces blanks by two characters", "pre_tokenizer", {"type": "Metaspace", "replacement": "__"}),
     tokenizer("prepends in a way that is not known", "pre_tokenizer",
               {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "twice"}, 9),
+    tokenizer("splits by a switch that is a text", "pre_tokenizer", {"type": "Metaspace", "replacement": "\u2581", "split": "no"}),
     tokenizer("has no decoder", "decoder", None, 9),
     tokenizer("has a decoder of an unknown kind", "decoder", {"type": "CTC"}, 9),
     tokenizer("has a decoder that strips nonsense", "decoder", {"type": "Sequence", "decoders": [

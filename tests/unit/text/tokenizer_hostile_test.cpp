@@ -2,6 +2,7 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 
+#include "core/base/cat.h"
 #include "core/text/tokenizer_table.h"
 #include "text_test_support.h"
 
@@ -166,6 +167,38 @@ TEST_CASE("tokenizer.json: what is unsupported or wrong is refused by its field"
   CHECK_FALSE(Tokenizer::from_tokenizer_json("[]", "t.json"));
   CHECK_FALSE(Tokenizer::from_tokenizer_json("{\"model\":{}}", "t.json"));
   CHECK_FALSE(Tokenizer::from_tokenizer_json(small_json().dump(), "t.json", "{"));
+}
+
+TEST_CASE("tokenizer.json: a switch that is neither true nor false is no default") {
+  const auto refused = [](const std::string& path, Json value, std::string_view field) {
+    const Error error = error_of(path, std::move(value));
+    CHECK(error.code == ErrorCode::format);
+    CHECK(error.message == cat(field, ": expected true or false"));
+  };
+  for (const char* field : {"fuse_unk", "byte_fallback", "ignore_merges"}) {
+    refused(cat("model.", field), "yes", cat("model.", field));
+  }
+  for (const char* field : {"special", "single_word", "lstrip", "rstrip", "normalized"}) {
+    Json token = Json::object({{"id", 28}, {"content", "<s>"}});
+    token.set(field, 1);
+    refused("added_tokens", list_of(token), cat("added_tokens[0].", field));
+  }
+  const auto step = [](std::string_view type, std::string_view field) {
+    Json json = Json::object({{"type", type},
+                              {"pattern", Json::object({{"String", " "}})},
+                              {"behavior", "Isolated"},
+                              {"replacement", "_"}});
+    json.set(field, "false");
+    return json;
+  };
+  for (const auto& [type, field] : {std::pair("ByteLevel", "use_regex"),
+                                    {"ByteLevel", "add_prefix_space"},
+                                    {"Metaspace", "split"},
+                                    {"Metaspace", "add_prefix_space"},
+                                    {"Digits", "individual_digits"},
+                                    {"Split", "invert"}}) {
+    refused("pre_tokenizer", step(type, field), cat("pre_tokenizer.", field));
+  }
 }
 
 TEST_CASE("tokenizer.json: a normalizer that blows a text up is stopped") {
