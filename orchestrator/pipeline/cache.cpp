@@ -143,7 +143,8 @@ std::optional<CacheEntry> Cache::find(const std::string& key) const {
 Result<CacheEntry> Cache::store(const std::string& key, const Json& components,
                                 const std::string& work,
                                 const std::vector<std::pair<std::string, std::string>>& outputs,
-                                const Json& report, const CacheEntry::Cost& cost) const {
+                                const Json& report, const CacheEntry::Cost& cost,
+                                const std::function<bool()>& is_sound) const {
   Json list = Json::array();
   for (const auto& [port, file] : outputs) {
     const std::string path = join_path(work, file);
@@ -176,18 +177,16 @@ Result<CacheEntry> Cache::store(const std::string& key, const Json& components,
   APR_TRY(flush_folder(work));
 
   const std::string target = folder_of(key);
-  for (int attempt = 0; attempt < 3; ++attempt) {
-    if (std::rename(work.c_str(), target.c_str()) == 0) {
-      APR_TRY(flush_folder(state_.cache_folder()));
-      break;
-    }
-    if (errno != EEXIST && errno != ENOTEMPTY) {
-      return make_error(ErrorCode::io, cat("cannot store the result: ", std::strerror(errno)),
-                        target);
-    }
+  APR_ASSIGN(const StateLock lock, StateLock::cache(state_));
+  if (is_sound()) {
     if (auto other = find(key)) return *std::move(other);
-    remove_all(target);  // damaged: ours replaces it
   }
+  remove_all(target);
+  if (std::rename(work.c_str(), target.c_str()) != 0) {
+    return make_error(ErrorCode::io, cat("cannot store the result: ", std::strerror(errno)),
+                      target);
+  }
+  APR_TRY(flush_folder(state_.cache_folder()));
   if (auto stored = find(key)) return *std::move(stored);
   return make_error(ErrorCode::io, "a stored result cannot be read back", target,
                     "remove this folder and run again");

@@ -13,6 +13,7 @@
 // stored; otherwise its bytes are digested again, and an entry that is not what it was is removed.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -56,11 +57,13 @@ class Cache {
   std::optional<CacheEntry> find(const std::string& key) const;
 
   /// Takes over the outputs (port, file name) that lie in the folder `work`, which has the same
-  /// file system, and puts the entry in place. If another process was faster, its entry is
-  /// returned.
+  /// file system, and puts the entry in place. If another process was faster and `is_sound` says
+  /// that its entry can be trusted, that one is returned; otherwise it is replaced. `is_sound` is
+  /// called while no other process can change the entry.
   Result<CacheEntry> store(const std::string& key, const Json& components, const std::string& work,
                            const std::vector<std::pair<std::string, std::string>>& outputs,
-                           const Json& report, const CacheEntry::Cost& cost) const;
+                           const Json& report, const CacheEntry::Cost& cost,
+                           const std::function<bool()>& is_sound) const;
 
  private:
   std::string folder_of(const std::string& key) const;

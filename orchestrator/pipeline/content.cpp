@@ -23,6 +23,8 @@ constexpr std::array<std::string_view, 4> kBeside{".json", ".jinja", ".txt", ".m
 constexpr std::size_t kMaxFiles = 100'000;
 constexpr int kMaxDepth = 32;
 constexpr std::size_t kMaxRemembered = 20'000;
+/// How often a file is read again that someone made a link to meanwhile.
+constexpr int kMaxReadings = 20;
 /// A file changed this recently could change again without its times showing it.
 constexpr std::int64_t kFreshNs = 50'000'000;
 
@@ -53,6 +55,12 @@ std::string book_key(const FileFacts& facts) {
 }
 
 }  // namespace
+
+bool FileFacts::same_but_links(const FileFacts& other) const {
+  FileFacts linked = *this;
+  linked.changed_ns = other.changed_ns;
+  return linked == other;
+}
 
 std::uint64_t Artifact::size() const {
   std::uint64_t total = 0;
@@ -171,8 +179,8 @@ DigestBook::DigestBook(std::string file) : file_(std::move(file)) {
   }
 }
 
-Result<Digest> DigestBook::digest_of(const std::string& path, const FileFacts& facts) {
-  const std::string key = book_key(facts);
+Result<Digest> DigestBook::digest_of(const std::string& path, FileFacts facts) {
+  std::string key = book_key(facts);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (const auto found = known_.find(key); found != known_.end()) {
@@ -181,13 +189,21 @@ Result<Digest> DigestBook::digest_of(const std::string& path, const FileFacts& f
     }
   }
   timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  APR_ASSIGN(const Digest digest, digest_file(path));
-  struct stat status{};
-  if (::stat(path.c_str(), &status) != 0) return refused(path, errno);
-  if (book_key(facts_of(status, "")) != key) {
-    return make_error(ErrorCode::io, "the file changed while it was read", path,
-                      "wait until it is complete and run again");
+  Digest digest;
+  for (int reading = 1;; ++reading) {
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    APR_ASSIGN(digest, digest_file(path));
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0) return refused(path, errno);
+    const FileFacts after = facts_of(status, facts.name);
+    if (after == facts) break;
+    // Another run may have linked to a file of the cache.
+    if (!after.same_but_links(facts) || reading == kMaxReadings) {
+      return make_error(ErrorCode::io, "the file changed while it was read", path,
+                        "wait until it is complete and run again");
+    }
+    facts = after;
+    key = book_key(facts);
   }
   const bool settled = nanoseconds(now) - std::max(facts.modified_ns, facts.changed_ns) > kFreshNs;
   if (settled) {

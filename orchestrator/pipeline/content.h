@@ -25,6 +25,8 @@ struct FileFacts {
   std::int64_t modified_ns = 0;
   std::int64_t changed_ns = 0;  ///< of the inode (ctime)
   friend bool operator==(const FileFacts&, const FileFacts&) = default;
+  /// All but the change time, which moves too when someone links to the file or drops a link.
+  bool same_but_links(const FileFacts& other) const;
 };
 
 /// What the file system says about a file, or about every file of a folder (links followed, sorted
@@ -72,7 +74,7 @@ class DigestBook {
 
  private:
   Result<Entry> digest_all(Artifact artifact);
-  Result<Digest> digest_of(const std::string& path, const FileFacts& facts);
+  Result<Digest> digest_of(const std::string& path, FileFacts facts);
 
   std::string file_;
   std::mutex mutex_;

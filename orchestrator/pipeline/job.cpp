@@ -258,11 +258,16 @@ Result<JobResult> Workshop::run(const PreparedJob& job, const WorkLimits& limits
   return execute(job, limits, progress, notes);
 }
 
-Status Workshop::check_inputs_unchanged(const PreparedJob& job) const {
+Status Workshop::check_inputs_unchanged(const PreparedJob& job) {
   for (const InputUse& use : job.inputs) {
     if (!use.foreign) continue;
     APR_ASSIGN(const Artifact now, look_at_input(use.path));
-    if (now != use.artifact) {
+    if (now == use.artifact) continue;
+    const bool linked = std::ranges::equal(
+        now.files, use.artifact.files,
+        [](const FileFacts& a, const FileFacts& b) { return a.same_but_links(b); });
+    const auto again = linked ? book_.digest_input(use.path) : DigestBook::Entry{};
+    if (!again || again->digest != use.digest) {
       return make_error(ErrorCode::io, "the input changed while the stage ran", use.path,
                         "run again; the result was thrown away");
     }
@@ -348,10 +353,9 @@ Result<JobResult> Workshop::execute(const PreparedJob& job, const WorkLimits& li
   }
   APR_TRY(check_inputs_unchanged(job));
   replace_in_texts(report, work, cat(state_.cache_folder(), "/", job.key));
-  // What lies there counts only if it is sound: another run may have made it meanwhile.
-  if (!find(job)) remove_all(cat(state_.cache_folder(), "/", job.key));
   APR_ASSIGN(result.entry, cache_.store(job.key, job.components, work, outputs, report,
-                                        {seconds, done.cpu_seconds, done.peak_memory_bytes}));
+                                        {seconds, done.cpu_seconds, done.peak_memory_bytes},
+                                        [&] { return find(job).has_value(); }));
   learn(result.entry);
   return result;
 }

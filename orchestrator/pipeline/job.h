@@ -119,7 +119,7 @@ class Workshop {
   Result<JobResult> execute(const PreparedJob& job, const WorkLimits& limits, Progress& progress,
                             WorkNotes& notes);
   Status keep_texts(const PreparedJob& job, const std::string& work, WorkNotes& notes);
-  Status check_inputs_unchanged(const PreparedJob& job) const;
+  Status check_inputs_unchanged(const PreparedJob& job);
   std::shared_ptr<std::mutex> lock_for(const std::string& key);
   Result<PluginUse> plugin(const std::string& kind, const std::string& id);
   Result<std::string> program_digest();

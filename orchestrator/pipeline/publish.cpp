@@ -1,7 +1,6 @@
 #include "orchestrator/pipeline/publish.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -50,21 +49,6 @@ std::string temporary_name(const std::string& target) {
 }
 
 }  // namespace
-
-PlaceLock::~PlaceLock() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-Result<PlaceLock> PlaceLock::take(const State& state) {
-  const std::string path = cat(state.folder(), "/places.lock");
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor < 0) return failed("open", path);
-  PlaceLock lock(descriptor);
-  while (::flock(descriptor, LOCK_EX) != 0) {
-    if (errno != EINTR) return failed("lock", path);
-  }
-  return lock;
-}
 
 Status publish_json(const Json& json, const std::string& target) {
   return publish_text(json.dump(2) + "\n", target);

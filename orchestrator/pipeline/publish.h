@@ -18,7 +18,7 @@ namespace apr::pipeline {
 /// temporary name is always the same, so that what a killed process left is removed by the next. A
 /// target that already has these bytes is left alone. What was not put there by a pipeline (its
 /// digest is not among `ours`) is replaced only with `force`. Returns true if the target was
-/// written. One at a time: callers hold `PlaceLock`.
+/// written. One at a time: callers hold `StateLock::places`.
 Result<bool> publish(const Output& output, const std::string& target,
                      const std::vector<std::string>& ours, bool force, DigestBook& book);
 
@@ -34,18 +34,5 @@ std::string place_key(const Pipeline& pipeline, const std::string& target);
 Status publish_json(const Json& json, const std::string& target);
 /// The same for a text; makes the folder if need be.
 Status publish_text(std::string_view text, const std::string& target);
-
-/// Held while final places are written: by one process and thread at a time for each state folder.
-class PlaceLock {
- public:
-  static Result<PlaceLock> take(const State& state);
-  PlaceLock(PlaceLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
-  PlaceLock& operator=(PlaceLock&&) = delete;
-  ~PlaceLock();
-
- private:
-  explicit PlaceLock(int descriptor) : descriptor_(descriptor) {}
-  int descriptor_;
-};
 
 }  // namespace apr::pipeline

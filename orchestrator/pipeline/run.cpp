@@ -92,7 +92,6 @@ Status Run::prepare() {
     APR_ASSIGN(locked_, LockFile::read(request_.options.lock_file));
     APR_TRY(hold_to_lock());
   }
-  record_ = state_.record(pipeline().name);
   threads_ = thread_budget(pipeline(), request_.options);
   memory_ = memory_budget(pipeline());
   APR_TRY(preflight());
@@ -111,6 +110,8 @@ Status Run::prepare() {
 
 /// What can be known to go wrong before any work is done.
 Status Run::preflight() {
+  APR_ASSIGN(const StateLock lock, StateLock::places(state_));
+  record_ = state_.record(pipeline().name);
   if (request_.options.publish) {
     APR_TRY(check_places(request_, record_, workshop_));
   }
@@ -264,14 +265,17 @@ void Run::store(std::size_t index, StageResult result) {
   failed.set(result.name, result.state == StageState::failed);
   record_.set("failed", std::move(failed));
   // What is only remembered for explanations must not fail a run.
-  static_cast<void>(state_.set_record(pipeline().name, record_));
+  if (const auto places = StateLock::places(state_)) {
+    read_places();
+    static_cast<void>(state_.set_record(pipeline().name, record_));
+  }
   static_cast<void>(write_run("running"));
   observer_.finished(result);
 }
 
 void Run::finish_lock() {
   if (request_.options.locked || request_.options.lock_file.empty()) return;
-  auto place = PlaceLock::take(state_);
+  auto place = StateLock::places(state_);
   Status status = place ? publish_json(now_.to_json(), request_.options.lock_file)
                         : Status(std::move(place).error());
   if (!status) {

@@ -59,6 +59,7 @@ class Run {
   Status publish_what_is_ready();
   bool is_ready(const OutputSpec& output) const;
   Result<std::string> path_of(const OutputSpec& output) const;
+  void read_places();
   Status publish_output(const OutputSpec& output);
   void sort_published();
   void fill_tables();

@@ -58,6 +58,15 @@ Result<std::string> Run::path_of(const OutputSpec& output) const {
   return path.as_string();
 }
 
+/// What lies at the places is said by the record in the state folder: other runs write there, too.
+/// Callers hold `StateLock::places`.
+void Run::read_places() {
+  const Json record = state_.record(pipeline().name);
+  for (const char* list : {"published", "publishing"}) {
+    if (!record[list].is_null()) record_.set(list, record[list]);
+  }
+}
+
 Status Run::publish_output(const OutputSpec& output) {
   APR_ASSIGN(const std::string path, path_of(output));
   if (path.empty()) return {};
@@ -71,8 +80,9 @@ Status Run::publish_output(const OutputSpec& output) {
   now_.outputs[output.name] = published.digest.hex();
   APR_TRY(hold_to_lock());
   const std::string key = place_key(pipeline(), published.target);
+  APR_ASSIGN(const StateLock lock, StateLock::places(state_));
+  read_places();
   const std::vector<std::string> ours = our_digests(record_, key);
-  APR_ASSIGN(const PlaceLock place, PlaceLock::take(state_));
   // Recorded before and after: whoever is killed in between still knows what is its own.
   Json intended = record_["publishing"];
   intended.set(key, published.digest.hex());
@@ -83,6 +93,7 @@ Status Run::publish_output(const OutputSpec& output) {
   Json places = record_["published"];
   places.set(key, published.digest.hex());
   record_.set("published", std::move(places));
+  APR_TRY(state_.set_record(pipeline().name, record_));
   observer_.published(published);
   result_.published.push_back(std::move(published));
   return {};

@@ -112,6 +112,28 @@ UseLock::~UseLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
+Result<StateLock> StateLock::places(const State& state) {
+  return take(cat(state.folder(), "/places.lock"));
+}
+
+Result<StateLock> StateLock::cache(const State& state) {
+  return take(cat(state.folder(), "/cache.lock"));
+}
+
+Result<StateLock> StateLock::take(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) return failed("open", path);
+  StateLock lock(descriptor);
+  while (::flock(descriptor, LOCK_EX) != 0) {
+    if (errno != EINTR) return failed("lock", path);
+  }
+  return lock;
+}
+
+StateLock::~StateLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
 State::State(State&& other) noexcept
     : folder_(std::move(other.folder_)),
       owner_(std::move(other.owner_)),

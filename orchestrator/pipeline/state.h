@@ -35,6 +35,26 @@ class UseLock {
   int descriptor_ = -1;
 };
 
+class State;
+
+/// Held while something is changed that all runs of a state folder share: by one process and one
+/// thread at a time. A thread that holds one must not take the same again.
+class StateLock {
+ public:
+  /// For final places and for the record of which run put what there.
+  static Result<StateLock> places(const State& state);
+  /// For putting entries into the cache and taking damaged ones out.
+  static Result<StateLock> cache(const State& state);
+  StateLock(StateLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
+  StateLock& operator=(StateLock&&) = delete;
+  ~StateLock();
+
+ private:
+  explicit StateLock(int descriptor) : descriptor_(descriptor) {}
+  static Result<StateLock> take(const std::string& path);
+  int descriptor_;
+};
+
 class State {
  public:
   /// Makes the folder if need be, takes an owner's lock and removes what dead owners left.

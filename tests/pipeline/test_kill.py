@@ -16,9 +16,9 @@ ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SEED = int(os.environ.get("SEED", "20240817"))
 
 
-def start(path):
-    return subprocess.Popen([framework.PROGRAM, "run", str(path)], stdout=subprocess.DEVNULL,
-                            stderr=subprocess.DEVNULL, start_new_session=True)
+def start(path, *words):
+    return subprocess.Popen([framework.PROGRAM, "run", str(path), *words], stdout=subprocess.DEVNULL,
+                            stderr=subprocess.PIPE, start_new_session=True)
 
 
 def strays(folder):
@@ -136,12 +136,16 @@ def test_a_killed_run_takes_its_stages_with_it(t):
     t.equal(t.json("status", path)["state"], "killed")
 
 
-def test_two_runs_at_once_share_a_state_folder(t):
-    path = project(t)
-    both = [start(path), start(path)]
-    t.equal([p.wait(timeout=120) for p in both], [0, 0], "exit codes")
-    t.equal(strays(t.folder), [], "what was left behind")
-    t.equal(set(states(t.json("run", path)).values()), {"cached"})
+def test_runs_at_once_share_a_state_folder(t):
+    for round_number in range(3):
+        path = project(t, folder=t.path(f"round{round_number}"))
+        # Two kinds of runs, whose results belong to the same place.
+        runs = [start(path, "--set", f"scheme={scheme}") for scheme in ["q4_0", "q8_0"] * 4]
+        errors = [run.communicate(timeout=120)[1].decode() for run in runs]
+        t.equal([run.returncode for run in runs], [0] * len(runs), "exit codes" + "".join(errors))
+        t.equal(strays(path.parent), [], "what was left behind")
+        for scheme in ["q4_0", "q8_0"]:
+            t.equal(set(states(t.json("run", path, "--set", f"scheme={scheme}")).values()), {"cached"})
 
 
 if __name__ == "__main__":
