@@ -10,7 +10,7 @@ import subprocess
 import time
 
 import framework
-from helpers import HEAD, digests, project, states
+from helpers import DEMO, HEAD, digests, project, states
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SEED = int(os.environ.get("SEED", "20240817"))
@@ -138,7 +138,8 @@ def test_a_killed_run_takes_its_stages_with_it(t):
 
 def test_runs_at_once_share_a_state_folder(t):
     for round_number in range(3):
-        path = project(t, folder=t.path(f"round{round_number}"))
+        text = DEMO + "report: {html: out/report.html, junit: out/junit.xml}\n"
+        path = project(t, text, folder=t.path(f"round{round_number}"))
         # Two kinds of runs, whose results belong to the same place.
         runs = [start(path, "--set", f"scheme={scheme}") for scheme in ["q4_0", "q8_0"] * 4]
         errors = [run.communicate(timeout=120)[1].decode() for run in runs]
