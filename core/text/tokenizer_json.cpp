@@ -374,13 +374,12 @@ Status PartsReader::read_settings() {
   if (model_is_word_piece()) {
     APR_TRY(read_word_piece(settings));
   } else {
-    const auto read = [&](bool& to, std::string_view name) -> Status {
-      APR_ASSIGN(to, read_switch_or(model_, "model", name, false, file_));
-      return {};
+    const auto read = [&](std::string_view name) {
+      return read_switch_or(model_, "model", name, false, file_);
     };
-    APR_TRY(read(settings.fuse_unknown, "fuse_unk"));
-    APR_TRY(read(settings.byte_fallback, "byte_fallback"));
-    APR_TRY(read(settings.ignore_merges, "ignore_merges"));
+    APR_ASSIGN(settings.fuse_unknown, read("fuse_unk"));
+    APR_ASSIGN(settings.byte_fallback, read("byte_fallback"));
+    APR_ASSIGN(settings.ignore_merges, read("ignore_merges"));
   }
   parts_.settings =
       write_settings(settings, normalizer_json, json_["pre_tokenizer"], json_["decoder"]);

@@ -177,7 +177,7 @@ Result<CacheEntry> Cache::store(const std::string& key, const Json& components,
   APR_TRY(flush_folder(work));
 
   const std::string target = folder_of(key);
-  APR_ASSIGN(const StateLock lock, StateLock::cache(state_));
+  APR_ASSIGN(const FileLock lock, state_.lock_cache());
   if (is_sound()) {
     if (auto other = find(key)) return *std::move(other);
   }

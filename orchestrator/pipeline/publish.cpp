@@ -1,7 +1,6 @@
 #include "orchestrator/pipeline/publish.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,39 +48,6 @@ std::string temporary_name(const std::string& target) {
   return join_path(parent_path(target), cat(".", base_name(target), ".apr-tmp"));
 }
 
-/// The temporary file of a text, alone: whoever else writes the same text's file waits, whatever
-/// its state folder.
-class TemporaryText {
- public:
-  static Result<TemporaryText> open(const std::string& path) {
-    while (true) {
-      TemporaryText file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
-      if (file.descriptor_ < 0) return failed("write", path);
-      while (::flock(file.descriptor_, LOCK_EX) != 0) {
-        if (errno != EINTR) return failed("lock", path);
-      }
-      // Whoever had it may have put it in place meanwhile; then it is no longer ours to write.
-      struct stat mine{};
-      struct stat there{};
-      if (::fstat(file.descriptor_, &mine) != 0) return failed("write", path);
-      const bool same = ::lstat(path.c_str(), &there) == 0 && mine.st_ino == there.st_ino &&
-                        mine.st_dev == there.st_dev;
-      if (same) return file;
-    }
-  }
-  TemporaryText(TemporaryText&& other) noexcept : descriptor_(other.descriptor_) {
-    other.descriptor_ = -1;
-  }
-  TemporaryText& operator=(TemporaryText&&) = delete;
-  ~TemporaryText() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-
- private:
-  explicit TemporaryText(int descriptor) : descriptor_(descriptor) {}
-  int descriptor_;
-};
-
 }  // namespace
 
 Status publish_json(const Json& json, const std::string& target) {
@@ -91,7 +57,8 @@ Status publish_json(const Json& json, const std::string& target) {
 Status publish_text(std::string_view text, const std::string& target) {
   APR_TRY(make_folders(parent_path(target)));
   const std::string fresh = temporary_name(target);
-  APR_ASSIGN(const TemporaryText alone, TemporaryText::open(fresh));
+  // Whoever else writes this text waits, whatever its state folder.
+  APR_ASSIGN(const FileLock alone, FileLock::take(fresh));
   if (const auto there = read_file(target, text.size()); there && *there == text) {
     ::unlink(fresh.c_str());
     return {};

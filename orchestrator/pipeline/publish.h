@@ -18,7 +18,7 @@ namespace apr::pipeline {
 /// temporary name is always the same, so that what a killed process left is removed by the next. A
 /// target that already has these bytes is left alone. What was not put there by a pipeline (its
 /// digest is not among `ours`) is replaced only with `force`. Returns true if the target was
-/// written. One at a time: callers hold `StateLock::places`.
+/// written. One at a time: callers hold `State::lock_places`.
 Result<bool> publish(const Output& output, const std::string& target,
                      const std::vector<std::string>& ours, bool force, DigestBook& book);
 

@@ -110,10 +110,10 @@ Status Run::prepare() {
 
 /// What can be known to go wrong before any work is done.
 Status Run::preflight() {
-  APR_ASSIGN(const StateLock lock, StateLock::places(state_));
-  record_ = state_.record(pipeline().name);
-  if (request_.options.publish) {
-    APR_TRY(check_places(request_, record_, workshop_));
+  {
+    APR_ASSIGN(const FileLock lock, state_.lock_places());
+    record_ = state_.record(pipeline().name);
+    if (request_.options.publish) APR_TRY(check_places(request_, record_, workshop_));
   }
   const auto plan = plan_pipeline(request_, state_, plugins_);
   if (!plan) return {};  // the stage itself says it best
@@ -265,7 +265,7 @@ void Run::store(std::size_t index, StageResult result) {
   failed.set(result.name, result.state == StageState::failed);
   record_.set("failed", std::move(failed));
   // What is only remembered for explanations must not fail a run.
-  if (const auto places = StateLock::places(state_)) {
+  if (const auto places = state_.lock_places()) {
     read_places();
     static_cast<void>(state_.set_record(pipeline().name, record_));
   }
@@ -275,10 +275,7 @@ void Run::store(std::size_t index, StageResult result) {
 
 void Run::finish_lock() {
   if (request_.options.locked || request_.options.lock_file.empty()) return;
-  auto place = StateLock::places(state_);
-  Status status = place ? publish_json(now_.to_json(), request_.options.lock_file)
-                        : Status(std::move(place).error());
-  if (!status) {
+  if (Status status = publish_json(now_.to_json(), request_.options.lock_file); !status) {
     result_.error = std::move(status).error();
     result_.error->hint = "choose another place with --lock FILE, or none with --no-lock";
   }

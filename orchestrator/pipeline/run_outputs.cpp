@@ -59,7 +59,7 @@ Result<std::string> Run::path_of(const OutputSpec& output) const {
 }
 
 /// What lies at the places is said by the record in the state folder: other runs write there, too.
-/// Callers hold `StateLock::places`.
+/// Callers hold `State::lock_places`.
 void Run::read_places() {
   const Json record = state_.record(pipeline().name);
   for (const char* list : {"published", "publishing"}) {
@@ -80,7 +80,7 @@ Status Run::publish_output(const OutputSpec& output) {
   now_.outputs[output.name] = published.digest.hex();
   APR_TRY(hold_to_lock());
   const std::string key = place_key(pipeline(), published.target);
-  APR_ASSIGN(const StateLock lock, StateLock::places(state_));
+  APR_ASSIGN(const FileLock lock, state_.lock_places());
   read_places();
   const std::vector<std::string> ours = our_digests(record_, key);
   // Recorded before and after: whoever is killed in between still knows what is its own.

@@ -112,28 +112,6 @@ UseLock::~UseLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-Result<StateLock> StateLock::places(const State& state) {
-  return take(cat(state.folder(), "/places.lock"));
-}
-
-Result<StateLock> StateLock::cache(const State& state) {
-  return take(cat(state.folder(), "/cache.lock"));
-}
-
-Result<StateLock> StateLock::take(const std::string& path) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (descriptor < 0) return failed("open", path);
-  StateLock lock(descriptor);
-  while (::flock(descriptor, LOCK_EX) != 0) {
-    if (errno != EINTR) return failed("lock", path);
-  }
-  return lock;
-}
-
-StateLock::~StateLock() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
 State::State(State&& other) noexcept
     : folder_(std::move(other.folder_)),
       owner_(std::move(other.owner_)),
@@ -221,6 +199,14 @@ bool State::is_alive(std::string_view owner) const {
   const bool free = ::flock(lock, LOCK_EX | LOCK_NB) == 0;
   ::close(lock);
   return !free;
+}
+
+Result<FileLock> State::lock_places() const {
+  return FileLock::take(cat(folder_, "/places.lock"));
+}
+
+Result<FileLock> State::lock_cache() const {
+  return FileLock::take(cat(folder_, "/cache.lock"));
 }
 
 std::string State::run_folder(std::string_view id) const {

@@ -16,6 +16,7 @@
 
 #include "core/base/json.h"
 #include "core/base/result.h"
+#include "orchestrator/process/file_lock.h"
 
 namespace apr::pipeline {
 
@@ -35,26 +36,6 @@ class UseLock {
   int descriptor_ = -1;
 };
 
-class State;
-
-/// Held while something is changed that all runs of a state folder share: by one process and one
-/// thread at a time. A thread that holds one must not take the same again.
-class StateLock {
- public:
-  /// For final places and for the record of which run put what there.
-  static Result<StateLock> places(const State& state);
-  /// For putting entries into the cache and taking damaged ones out.
-  static Result<StateLock> cache(const State& state);
-  StateLock(StateLock&& other) noexcept : descriptor_(other.descriptor_) { other.descriptor_ = -1; }
-  StateLock& operator=(StateLock&&) = delete;
-  ~StateLock();
-
- private:
-  explicit StateLock(int descriptor) : descriptor_(descriptor) {}
-  static Result<StateLock> take(const std::string& path);
-  int descriptor_;
-};
-
 class State {
  public:
   /// Makes the folder if need be, takes an owner's lock and removes what dead owners left.
@@ -69,6 +50,10 @@ class State {
   std::string cache_folder() const { return folder_ + "/cache"; }
   std::string digest_file() const { return folder_ + "/digests.json"; }
   std::string run_folder(std::string_view id) const;
+  /// Held while final places, and the record of which run put what there, are changed.
+  Result<FileLock> lock_places() const;
+  /// Held while an entry is put into the cache or a damaged one taken out.
+  Result<FileLock> lock_cache() const;
   const std::string& owner() const { return owner_; }
 
   /// A new empty folder under tmp/, removed with the owner at the latest.
