@@ -171,6 +171,10 @@ Result<Importer*> Registry::importer_for(const std::string& source) {
   for (Importer* importer : importers()) {
     if (importer->recognizes(source)) return importer;
   }
+  if (source.ends_with(".apr")) {
+    return make_error(ErrorCode::format, "does not begin as an .apr file does", source,
+                      "it is something else under that name, or damaged; copy it again");
+  }
   const std::vector<std::string> known = state_->importers.ids();
   return make_error(known.empty() ? ErrorCode::unsupported : ErrorCode::format,
                     "is no model that any importer recognizes", source,
